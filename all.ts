@@ -1,0 +1,118 @@
+/**
+ * `cairn all`: every component in one process, on one folder.
+ *
+ *   main thread    sockets, probes, metrics
+ *   ingest thread  heads and log of all tenants, block cutting and upload
+ *   query thread   the querier, and the store gateway whose blocks it reads
+ *
+ *   <data-dir>/receive/<tenant>/   heads and fresh blocks      <data-dir>/bucket/   the bucket, unless one is given
+ *   <data-dir>/store/              index headers               <data-dir>/endpoints.json
+ */
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import type { Env } from "#libs/kit/env.ts";
+import { serveGrpc } from "#libs/kit/grpc.ts";
+import { startHost } from "#libs/kit/host.ts";
+import type { LogConfig } from "#libs/kit/log.ts";
+import {
+  boolean,
+  type ConfigOf,
+  describeConfig,
+  formatAddress,
+  type OptionTable,
+  withDefaults,
+} from "#libs/kit/options.ts";
+import { readBucketConfig } from "#libs/objstore/bucket.ts";
+import { storeGrpcService } from "#libs/storeapi/grpc-server.ts";
+import { querierOptions } from "#services/querier/config.ts";
+import { openQueryHttp, querierComponent } from "#services/querier/main.ts";
+import { receiverOptions } from "#services/receiver/config.ts";
+import { ingestThread, serveWrites } from "#services/receiver/main.ts";
+import { startSelfMonitor } from "#services/receiver/self-monitor.ts";
+import { storeGatewayOptions } from "#services/store-gateway/config.ts";
+import { gatewayComponent } from "#services/store-gateway/main.ts";
+
+const { tsdbPath: _tsdbPath, ...receiverFlags } = receiverOptions;
+
+/** One process listens on loopback by default, keeps tenants apart, and finds new blocks quickly. */
+export const allOptions = {
+  ...withDefaults(storeGatewayOptions, { syncIntervalMs: "1m" }),
+  ...withDefaults(receiverFlags, { remoteWriteAddress: "127.0.0.1:19291" }),
+  ...withDefaults(querierOptions, {
+    httpAddress: "127.0.0.1:10902",
+    grpcAddress: "127.0.0.1:10901",
+    enforceTenancy: "true",
+    partialResponse: "false",
+  }),
+  selfMonitor: boolean("self-monitor", true, 'Stores the process\'s own metrics, as job="cairn".'),
+} satisfies OptionTable;
+
+export type AllConfig = ConfigOf<typeof allOptions>;
+
+export async function startAll(
+  config: AllConfig,
+  log: LogConfig,
+  env: Env,
+  onDeath: (thread: string, error: Error) => void,
+): Promise<void> {
+  const dataDir = resolve(config.dataDir);
+  mkdirSync(dataDir, { recursive: true });
+  const endpointsFile = join(dataDir, "endpoints.json");
+  rmSync(endpointsFile, { force: true });
+  const bucket = readBucketConfig(config.objstoreConfig, config.objstoreConfigFile) ?? {
+    type: "FILESYSTEM",
+    config: { directory: join(dataDir, "bucket") },
+    prefix: "",
+  };
+  const receiver = { ...config, tsdbPath: join(dataDir, "receive") };
+  const evaluate = {
+    querier: config,
+    localStores: ["receiver", "gateway"],
+    flags: describeConfig(allOptions, config),
+    startedAtMs: env.now(),
+    retentionMs: config.retentionMs,
+  };
+  let trouble = async (): Promise<string[]> => [];
+  const http = await openQueryHttp(config, env, () => trouble());
+  const host = await startHost(
+    [
+      ingestThread(receiver, bucket),
+      {
+        name: "query",
+        components: [
+          gatewayComponent({ ...config, dataDir: join(dataDir, "store") }, bucket),
+          querierComponent(evaluate),
+        ],
+      },
+    ],
+    log,
+    env,
+    onDeath,
+  );
+  trouble = () => host.peer("receiver").call("trouble", undefined);
+  http.attach(host);
+  const grpc = await serveGrpc(config.grpcAddress, [storeGrpcService(host.peer("querier"))], env);
+  const remoteWrite = await serveWrites(receiver, host, env);
+  const endpoints = {
+    http: formatAddress(http.address),
+    grpc: formatAddress(grpc),
+    remoteWrite: formatAddress(remoteWrite),
+  };
+  if (config.selfMonitor) await startSelfMonitor(host, config.defaultTenant, endpoints.http, env);
+  writeFileSync(endpointsFile, `${JSON.stringify(endpoints)}\n`);
+  env.defer("endpoints file", () => rmSync(endpointsFile, { force: true }));
+  env.log.info({ ...endpoints, dataDir }, "ready");
+  process.stdout.write(welcome(endpoints));
+}
+
+function welcome({ http, remoteWrite }: { readonly http: string; readonly remoteWrite: string }): string {
+  return `
+Cairn is ready.
+
+  open                  http://${http}/
+  Grafana data source   Prometheus, URL http://${http}
+  prometheus.yml        remote_write:
+                          - url: http://${remoteWrite}/api/v1/receive
+
+`;
+}

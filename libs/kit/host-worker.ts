@@ -1,0 +1,3 @@
+import { runHostWorker } from "./host.ts";
+
+runHostWorker();

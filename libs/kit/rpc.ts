@@ -1,0 +1,219 @@
+/**
+ * Calls between threads over a MessagePort: unary calls and server streams, with errors, cancellation and credit.
+ *
+ * A stream is paced by credit: the producer runs at most `STREAM_WINDOW` items ahead of the consumer, so that a
+ * slow reader bounds the memory of a fast store. Buffers named in `transfer` move without a copy.
+ *
+ *   caller ── call / stream / cancel / credit ──▶ callee
+ *   caller ◀── result / item / end / error ────── callee
+ */
+import type { MessagePort, Transferable } from "node:worker_threads";
+import { errorFromWire, errorToWire, UnavailableError, type WireError } from "./errors.ts";
+
+const STREAM_WINDOW = 8;
+
+/** A value with the buffers in it that move instead of being copied. */
+export class Transfer<T> {
+  readonly value: T;
+  readonly transfer: Transferable[];
+
+  constructor(value: T, transfer: Transferable[]) {
+    this.value = value;
+    this.transfer = transfer;
+  }
+}
+
+/** What one side offers. A method returns a promise (maybe of a `Transfer`) or an async iterable of items. */
+export type Handlers = Record<string, (argument: never, signal: AbortSignal) => unknown>;
+
+/** The other side, wherever it lives. */
+export interface Peer {
+  call<R>(method: string, argument: unknown, signal?: AbortSignal, transfer?: Transferable[]): Promise<R>;
+  /** Ending the iteration early cancels the stream on the other side. */
+  stream<R>(method: string, argument: unknown, signal?: AbortSignal): AsyncIterable<R>;
+}
+
+type Message =
+  | { kind: "call" | "stream"; id: number; method: string; argument: unknown }
+  | { kind: "cancel" | "credit" | "end"; id: number }
+  | { kind: "result" | "item"; id: number; value: unknown }
+  | { kind: "error"; id: number; error: WireError };
+
+/** Answers calls on `port` until it closes. */
+export function serveRpc(port: MessagePort, handlers: Handlers): void {
+  const running = new Map<number, { abort: AbortController; credit: number; wake: () => void }>();
+  const send = (message: Message, transfer: Transferable[] = []): void => port.postMessage(message, transfer);
+
+  const run = async (message: Message & { kind: "call" | "stream" }): Promise<void> => {
+    const abort = new AbortController();
+    const state = { abort, credit: STREAM_WINDOW, wake: (): void => undefined };
+    running.set(message.id, state);
+    try {
+      const handler = handlers[message.method];
+      if (handler === undefined) throw new Error(`BUG: no method ${message.method} on this thread`);
+      const answer = handler(message.argument as never, abort.signal);
+      if (message.kind === "call") {
+        const value = await (answer as Promise<unknown>);
+        if (value instanceof Transfer) send({ kind: "result", id: message.id, value: value.value }, value.transfer);
+        else send({ kind: "result", id: message.id, value });
+      } else {
+        for await (const item of answer as AsyncIterable<unknown>) {
+          while (state.credit === 0 && !abort.signal.aborted) await new Promise<void>((wake) => (state.wake = wake));
+          abort.signal.throwIfAborted();
+          state.credit--;
+          if (item instanceof Transfer) send({ kind: "item", id: message.id, value: item.value }, item.transfer);
+          else send({ kind: "item", id: message.id, value: item });
+        }
+        send({ kind: "end", id: message.id });
+      }
+    } catch (error) {
+      send({ kind: "error", id: message.id, error: errorToWire(error) });
+    } finally {
+      running.delete(message.id);
+    }
+  };
+
+  port.on("message", (message: Message) => {
+    if (message.kind === "call" || message.kind === "stream") {
+      void run(message); // catches everything itself
+      return;
+    }
+    const state = running.get(message.id);
+    if (state === undefined) return;
+    if (message.kind === "cancel") state.abort.abort();
+    else state.credit++;
+    state.wake();
+  });
+}
+
+interface Pending {
+  readonly item: (value: unknown) => void;
+  readonly done: (error: Error | undefined, value?: unknown) => void;
+}
+
+/** The caller's end of a port served by `serveRpc`. */
+export class RpcClient implements Peer {
+  readonly #port: MessagePort;
+  readonly #name: string;
+  readonly #pending = new Map<number, Pending>();
+  #lastId = 0;
+  #closed = false;
+
+  constructor(port: MessagePort, name: string) {
+    this.#port = port;
+    this.#name = name;
+    port.on("message", (message: Message) => this.#receive(message));
+    port.on("close", () => {
+      this.#closed = true;
+      for (const pending of this.#pending.values()) pending.done(new UnavailableError(`${name} has stopped`));
+      this.#pending.clear();
+    });
+  }
+
+  call<R>(method: string, argument: unknown, signal?: AbortSignal, transfer: Transferable[] = []): Promise<R> {
+    return new Promise((resolve, reject) => {
+      const id = this.#begin("call", method, argument, transfer, {
+        item: () => undefined,
+        done: (error, value) => {
+          signal?.removeEventListener("abort", cancel);
+          if (error === undefined) resolve(value as R);
+          else reject(error);
+        },
+      });
+      const cancel = (): void => {
+        this.#port.postMessage({ kind: "cancel", id } satisfies Message);
+        this.#finish(id, signal!.reason as Error);
+      };
+      if (signal?.aborted === true) cancel();
+      else signal?.addEventListener("abort", cancel, { once: true });
+    });
+  }
+
+  async *stream<R>(method: string, argument: unknown, signal?: AbortSignal): AsyncGenerator<R> {
+    const items: R[] = [];
+    let wake = (): void => undefined;
+    let ended = false;
+    let failure: Error | undefined;
+    const id = this.#begin("stream", method, argument, [], {
+      item: (value) => {
+        items.push(value as R);
+        wake();
+      },
+      done: (error) => {
+        ended = true;
+        failure = error;
+        wake();
+      },
+    });
+    const cancel = (): void => this.#finish(id, signal!.reason as Error);
+    signal?.addEventListener("abort", cancel, { once: true });
+    try {
+      signal?.throwIfAborted();
+      for (;;) {
+        const item = items.shift();
+        if (item !== undefined) {
+          this.#port.postMessage({ kind: "credit", id } satisfies Message);
+          yield item;
+        } else if (ended) {
+          if (failure !== undefined) throw failure;
+          return;
+        } else {
+          await new Promise<void>((resolve) => (wake = resolve));
+        }
+      }
+    } finally {
+      signal?.removeEventListener("abort", cancel);
+      if (!ended || signal?.aborted === true) this.#port.postMessage({ kind: "cancel", id } satisfies Message);
+      this.#pending.delete(id);
+    }
+  }
+
+  #begin(
+    kind: "call" | "stream",
+    method: string,
+    argument: unknown,
+    transfer: Transferable[],
+    pending: Pending,
+  ): number {
+    if (this.#closed) throw new UnavailableError(`${this.#name} has stopped`);
+    const id = ++this.#lastId;
+    this.#pending.set(id, pending);
+    this.#port.postMessage({ kind, id, method, argument } satisfies Message, transfer);
+    return id;
+  }
+
+  #receive(message: Message): void {
+    const pending = this.#pending.get(message.id);
+    if (pending === undefined) return; // cancelled meanwhile
+    if (message.kind === "item") pending.item(message.value);
+    else if (message.kind === "result") this.#finish(message.id, undefined, message.value);
+    else if (message.kind === "end") this.#finish(message.id, undefined);
+    else if (message.kind === "error") this.#finish(message.id, errorFromWire(message.error));
+  }
+
+  #finish(id: number, error: Error | undefined, value?: unknown): void {
+    const pending = this.#pending.get(id);
+    this.#pending.delete(id);
+    pending?.done(error, value);
+  }
+}
+
+/** Handlers on the same thread, called without a port: what they transfer stays where it is. */
+export function localPeer(handlers: Handlers): Peer {
+  const answer = (method: string, argument: unknown, signal: AbortSignal | undefined): unknown => {
+    const handler = handlers[method];
+    if (handler === undefined) throw new Error(`BUG: no method ${method} on this thread`);
+    return handler(argument as never, signal ?? new AbortController().signal);
+  };
+  return {
+    async call<R>(method: string, argument: unknown, signal?: AbortSignal): Promise<R> {
+      const value = await (answer(method, argument, signal) as Promise<unknown>);
+      return (value instanceof Transfer ? value.value : value) as R;
+    },
+    async *stream<R>(method: string, argument: unknown, signal?: AbortSignal): AsyncGenerator<R> {
+      for await (const item of answer(method, argument, signal) as AsyncIterable<unknown>) {
+        yield (item instanceof Transfer ? item.value : item) as R;
+      }
+    },
+  };
+}

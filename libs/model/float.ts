@@ -1,0 +1,63 @@
+/** Go's spelling of floats: `strconv.FormatFloat(v, 'f' | 'e' | 'g', -1, 64)` and Prometheus's JSON values. */
+
+/**
+ * As Prometheus writes a sample value into JSON: shortest digits, plain notation for 1e-6 ≤ |v| < 1e21 and for 0,
+ * exponent of at least two digits outside.
+ */
+export function formatValue(value: number): string {
+  if (Number.isInteger(value) && value < 1e15 && value > -1e15) return Object.is(value, -0) ? "-0" : `${value}`;
+  if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "+Inf" : "-Inf";
+  const text = `${value}`;
+  const e = text.indexOf("e");
+  // V8 writes 1e-7, Go 1e-07. Both change notation at the same places.
+  return e >= 0 && text.length - e === 3 ? `${text.slice(0, e + 2)}0${text[e + 2]}` : text;
+}
+
+/** `FormatFloat(v, 'f', -1, 64)`: never an exponent. */
+export function formatPlain(value: number): string {
+  if (!Number.isFinite(value)) return formatValue(value);
+  if (Object.is(value, -0)) return "-0";
+  const [mantissa, exponent] = `${value}`.split("e") as [string, string | undefined];
+  if (exponent === undefined) return mantissa;
+  const sign = mantissa.startsWith("-") ? "-" : "";
+  const [whole, fraction = ""] = mantissa.replace("-", "").split(".") as [string, string | undefined];
+  const digits = whole + fraction;
+  const point = whole.length + Number(exponent);
+  if (point <= 0) return `${sign}0.${"0".repeat(-point)}${digits}`;
+  return `${sign}${digits.padEnd(point, "0")}`;
+}
+
+/** `FormatFloat(v, 'g', -1, 64)`: an exponent below 1e-4 and from 1e21. */
+export function formatG(value: number): string {
+  if (!Number.isFinite(value)) return formatValue(value);
+  const absolute = Math.abs(value);
+  if (value === 0 || (absolute >= 1e-4 && absolute < 1e21)) return formatPlain(value);
+  return formatE(value);
+}
+
+/** `FormatFloat(v, 'e', -1, 64)`: 1.5e+06. */
+export function formatE(value: number): string {
+  if (!Number.isFinite(value)) return formatValue(value);
+  const [mantissa, exponent] = value.toExponential().split("e") as [string, string];
+  const digits = exponent.slice(1);
+  return `${Object.is(value, -0) ? "-0" : mantissa}e${exponent[0]}${digits.padStart(2, "0")}`;
+}
+
+/**
+ * Go's `strconv.ParseFloat`: decimal and hexadecimal, `inf`, `infinity`, `nan` in any case, underscores only
+ * between digits of a based literal. @returns undefined when the text is no number; overflow gives ±Infinity.
+ */
+export function parseGoFloat(text: string): number | undefined {
+  const special = /^([+-]?)(inf|infinity|nan)$/i.exec(text);
+  if (special !== null) {
+    if (special[2]!.toLowerCase() === "nan") return special[1] === "" ? NaN : undefined;
+    return special[1] === "-" ? -Infinity : Infinity;
+  }
+  if (/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text)) return Number(text);
+  const hex = /^([+-]?)0x([0-9a-f_]*)(?:\.([0-9a-f_]*))?p([+-]?\d+)$/i.exec(text);
+  if (hex === null || (hex[2] === "" && (hex[3] ?? "") === "")) return undefined;
+  const fraction = (hex[3] ?? "").replaceAll("_", "");
+  const mantissa = Number(BigInt(`0x0${hex[2]!.replaceAll("_", "")}${fraction}`));
+  const value = mantissa * 2 ** (Number(hex[4]) - 4 * fraction.length);
+  return hex[1] === "-" ? -value : value;
+}

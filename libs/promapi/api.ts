@@ -1,0 +1,341 @@
+/**
+ * The Prometheus HTTP API, as a function from request to response: which thread has the socket is not its business.
+ */
+import { messageOf, reactionTo, UnavailableError, NotFoundError, BadRequestError } from "#libs/kit/errors.ts";
+import { BUILD } from "#libs/kit/build.ts";
+import { compareLabels, type Labels } from "#libs/model/labels.ts";
+import type { MatcherSpec } from "#libs/model/matcher.ts";
+import type { Engine, QueryResult } from "#libs/promql/engine.ts";
+import type { QueryStorage } from "#libs/promql/storage.ts";
+import { JsonWriter } from "./json-writer.ts";
+import { invalid, Params } from "./params.ts";
+import { writeNotes, writeResult } from "./results.ts";
+
+export interface ApiRequest {
+  readonly method: string;
+  /** Below `/api/v1/`, not decoded. */
+  readonly path: string;
+  /** After the `?`. */
+  readonly query: string;
+  /** Body of a form. */
+  readonly form: string;
+  readonly tenant: string;
+}
+
+export interface ApiResponse {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array<ArrayBuffer>;
+}
+
+/** Choices of one request that the data source must know. */
+export interface SourceOptions {
+  readonly tenant: string;
+  readonly dedup: boolean;
+  readonly partialResponse: boolean | undefined;
+  readonly replicaLabels: readonly string[] | undefined;
+}
+
+export interface LabelQuery {
+  readonly mint: number;
+  readonly maxt: number;
+  /** Series of any of the selectors; none is all series. */
+  readonly selectors: readonly (readonly MatcherSpec[])[];
+  readonly limit: number;
+}
+
+export interface Answer<T> {
+  readonly values: T;
+  readonly warnings: readonly string[];
+}
+
+export interface MetricMetadata {
+  readonly type: string;
+  readonly unit: string;
+  readonly help: string;
+}
+
+/** What answers come from. */
+export interface DataSource {
+  storage(options: SourceOptions): QueryStorage;
+  labelNames(query: LabelQuery, options: SourceOptions, signal: AbortSignal): Promise<Answer<readonly string[]>>;
+  labelValues(
+    name: string,
+    query: LabelQuery,
+    options: SourceOptions,
+    signal: AbortSignal,
+  ): Promise<Answer<readonly string[]>>;
+  series(query: LabelQuery, options: SourceOptions, signal: AbortSignal): Promise<Answer<readonly Labels[]>>;
+  metadata(options: SourceOptions): Promise<ReadonlyMap<string, readonly MetricMetadata[]>>;
+}
+
+export interface ApiOptions {
+  readonly engine: Engine;
+  readonly source: DataSource;
+  readonly now: () => number;
+  /** flag → value, secrets masked. */
+  readonly flags: Readonly<Record<string, string>>;
+  readonly startedAtMs: number;
+  readonly retentionText: string;
+  /** Told of each query, for the log. */
+  readonly onQuery?: (entry: { query: string; tenant: string; tookMs: number; samples: number }) => void;
+}
+
+const POINTS_MAX = 11_000;
+const ALL_TIME_MS = 2 ** 53;
+const JSON_HEADERS = { "content-type": "application/json" } as const;
+
+export class PrometheusApi {
+  readonly #options: ApiOptions;
+
+  constructor(options: ApiOptions) {
+    this.#options = options;
+  }
+
+  /** Always answers: errors become their envelope. */
+  async handle(request: ApiRequest, signal: AbortSignal): Promise<ApiResponse> {
+    try {
+      return await this.#route(request, new Params(request.query, request.form), signal);
+    } catch (error) {
+      return errorResponse(error);
+    }
+  }
+
+  async #route(request: ApiRequest, params: Params, signal: AbortSignal): Promise<ApiResponse> {
+    const { path } = request;
+    const values = /^label\/([^/]+)\/values$/.exec(path);
+    if (values !== null) return this.#labelValues(decodeURIComponent(values[1]!), request, params, signal);
+    switch (path) {
+      case "query":
+        return this.#query(request, params, signal);
+      case "query_range":
+        return this.#queryRange(request, params, signal);
+      case "labels":
+        return this.#labels(request, params, signal);
+      case "series":
+        return this.#series(request, params, signal);
+      case "metadata":
+        return this.#metadata(request, params);
+      case "status/buildinfo":
+        return success({
+          version: BUILD.prometheus,
+          revision: `cairn-${BUILD.version}`,
+          branch: "",
+          buildUser: "",
+          buildDate: "",
+          goVersion: process.version,
+        });
+      case "status/flags":
+        return success(this.#options.flags);
+      case "status/runtimeinfo":
+        return success({
+          startTime: new Date(this.#options.startedAtMs).toISOString(),
+          CWD: process.cwd(),
+          reloadConfigSuccess: true,
+          lastConfigTime: new Date(this.#options.startedAtMs).toISOString(),
+          corruptionCount: 0,
+          goroutineCount: 0,
+          GOMAXPROCS: 0,
+          GOMEMLIMIT: 0,
+          GOGC: "",
+          GODEBUG: "",
+          storageRetention: this.#options.retentionText,
+        });
+      default:
+        throw new NotFoundError(`/api/v1/${path} is not served here`);
+    }
+  }
+
+  #source(request: ApiRequest, params: Params): SourceOptions {
+    const partial = params.get("partial_response");
+    const replicas = params.all("replicaLabels[]");
+    return {
+      tenant: request.tenant,
+      dedup: params.boolean("dedup", true),
+      partialResponse: partial === "" ? undefined : params.boolean("partial_response", false),
+      replicaLabels: replicas.length === 0 ? undefined : replicas,
+    };
+  }
+
+  async #query(request: ApiRequest, params: Params, signal: AbortSignal): Promise<ApiResponse> {
+    const limit = params.limit();
+    const time = params.time("time", this.#options.now());
+    const options = queryOptions(params);
+    const text = params.get("query");
+    const storage = this.#options.source.storage(this.#source(request, params));
+    const result = await this.#evaluate(text, request, () =>
+      this.#options.engine.instant(text, time, storage, options, signal),
+    );
+    return this.#answer(result, params, limit);
+  }
+
+  async #queryRange(request: ApiRequest, params: Params, signal: AbortSignal): Promise<ApiResponse> {
+    const limit = params.limit();
+    const required = (name: string): string => {
+      const value = params.get(name);
+      if (value === "")
+        throw invalid(
+          name,
+          name === "step" ? 'cannot parse "" to a valid duration' : 'cannot parse "" to a valid timestamp',
+        );
+      return value;
+    };
+    required("start");
+    const startMs = params.time("start", 0);
+    required("end");
+    const endMs = params.time("end", 0);
+    if (endMs < startMs) throw invalid("end", "end timestamp must not be before start time");
+    required("step");
+    const stepMs = params.duration("step", 0);
+    if (stepMs <= 0)
+      throw invalid("step", "zero or negative query resolution step widths are not accepted. Try a positive integer");
+    // Enough for a minute's resolution over a week, or an hour's over a year.
+    if ((endMs - startMs) / stepMs > POINTS_MAX) {
+      throw new BadRequestError(
+        "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
+      );
+    }
+    const options = queryOptions(params);
+    const text = params.get("query");
+    const storage = this.#options.source.storage(this.#source(request, params));
+    const result = await this.#evaluate(text, request, () =>
+      this.#options.engine.range(text, { startMs, endMs, stepMs }, storage, options, signal),
+    );
+    return this.#answer(result, params, limit);
+  }
+
+  async #evaluate(query: string, request: ApiRequest, run: () => Promise<QueryResult>): Promise<QueryResult> {
+    const startedAt = performance.now();
+    try {
+      const result = await run();
+      this.#options.onQuery?.({
+        query,
+        tenant: request.tenant,
+        tookMs: performance.now() - startedAt,
+        samples: result.stats.samplesLoaded,
+      });
+      return result;
+    } catch (error) {
+      if (error instanceof Error && error.name === "ParseError") throw invalid("query", error.message);
+      if (error instanceof BadRequestError) throw invalid("query", error.message);
+      throw error;
+    }
+  }
+
+  #answer(result: QueryResult, params: Params, limit: number): ApiResponse {
+    const body = writeResult(result, { limit, stats: params.get("stats") !== "", warnings: [] });
+    return { status: 200, headers: JSON_HEADERS, body };
+  }
+
+  #labelQuery(params: Params): LabelQuery {
+    const limit = params.limit();
+    const mint = params.time("start", -ALL_TIME_MS);
+    const maxt = params.time("end", ALL_TIME_MS);
+    return { mint, maxt, selectors: params.selectors(), limit };
+  }
+
+  async #labels(request: ApiRequest, params: Params, signal: AbortSignal): Promise<ApiResponse> {
+    const query = this.#labelQuery(params);
+    const answer = await this.#options.source.labelNames({ ...query, limit: 0 }, this.#source(request, params), signal);
+    return listAnswer(answer, query.limit);
+  }
+
+  async #labelValues(escaped: string, request: ApiRequest, params: Params, signal: AbortSignal): Promise<ApiResponse> {
+    const name = unescapeName(escaped);
+    if (name === "" || /[\uD800-\uDFFF\uFFFD]/u.test(name))
+      throw new BadRequestError(`invalid label name: ${JSON.stringify(name)}`);
+    const query = this.#labelQuery(params);
+    const answer = await this.#options.source.labelValues(
+      name,
+      { ...query, limit: 0 },
+      this.#source(request, params),
+      signal,
+    );
+    return listAnswer(answer, query.limit);
+  }
+
+  async #series(request: ApiRequest, params: Params, signal: AbortSignal): Promise<ApiResponse> {
+    const query = this.#labelQuery(params);
+    if (query.selectors.length === 0) throw new BadRequestError("no match[] parameter provided");
+    const { values, warnings } = await this.#options.source.series(
+      { ...query, limit: 0 },
+      this.#source(request, params),
+      signal,
+    );
+    const sorted = values.toSorted(compareLabels);
+    const out = new JsonWriter();
+    out.raw('{"status":"success","data":[');
+    sorted.slice(0, query.limit === 0 ? undefined : query.limit).forEach((labels, i) => {
+      if (i > 0) out.raw(",");
+      out.labels(labels);
+    });
+    out.raw("]");
+    writeNotes(out, limitWarning(warnings, sorted.length, query.limit), []);
+    out.raw("}");
+    return { status: 200, headers: JSON_HEADERS, body: out.finish() };
+  }
+
+  async #metadata(request: ApiRequest, params: Params): Promise<ApiResponse> {
+    const number = (name: string): number => {
+      const text = params.get(name);
+      if (text === "") return -1;
+      if (!/^[+-]?\d+$/.test(text)) throw new BadRequestError(`${name} must be a number`);
+      return Number(text);
+    };
+    const limit = number("limit");
+    const perMetric = number("limit_per_metric");
+    const wanted = params.get("metric");
+    const all = await this.#options.source.metadata(this.#source(request, params));
+    const data: Record<string, readonly MetricMetadata[]> = {};
+    for (const [metric, entries] of all) {
+      if (limit >= 0 && Object.keys(data).length >= limit) break;
+      if (wanted === "" || wanted === metric) data[metric] = perMetric > 0 ? entries.slice(0, perMetric) : entries;
+    }
+    return success(data);
+  }
+}
+
+function queryOptions(params: Params): { lookbackMs: number | undefined; timeoutMs: number | undefined } {
+  const timeout = params.duration("timeout", -1);
+  const lookback = params.duration("lookback_delta", -1);
+  return { lookbackMs: lookback > 0 ? lookback : undefined, timeoutMs: timeout >= 0 ? timeout : undefined };
+}
+
+function limitWarning(warnings: readonly string[], count: number, limit: number): readonly string[] {
+  return limit > 0 && count > limit ? [...warnings, "results truncated due to limit"] : warnings;
+}
+
+function listAnswer({ values, warnings }: Answer<readonly string[]>, limit: number): ApiResponse {
+  const shown = limit > 0 ? values.slice(0, limit) : values;
+  return success(shown, limitWarning(warnings, values.length, limit));
+}
+
+function success(data: unknown, warnings: readonly string[] = []): ApiResponse {
+  const out = new JsonWriter();
+  out.raw('{"status":"success","data":');
+  out.value(data);
+  writeNotes(out, warnings, []);
+  out.raw("}");
+  return { status: 200, headers: JSON_HEADERS, body: out.finish() };
+}
+
+/** The error envelope for anything thrown. */
+export function errorResponse(error: unknown): ApiResponse {
+  const { type, httpStatus } = reactionTo(
+    error instanceof Error && error.name === "ParseError" ? new BadRequestError(error.message) : error,
+  );
+  const out = new JsonWriter();
+  out.value({ status: "error", errorType: type, error: messageOf(error) });
+  const headers = error instanceof UnavailableError ? { ...JSON_HEADERS, "cache-control": "no-store" } : JSON_HEADERS;
+  return { status: httpStatus, headers, body: out.finish() };
+}
+
+/** Undoes Prometheus's `U__` escaping of UTF-8 names in paths: `_2e_` is the code point 0x2e, `__` an underscore. */
+export function unescapeName(name: string): string {
+  if (!name.startsWith("U__")) return name;
+  const body = name.slice(3);
+  if (!/^(?:[a-zA-Z0-9:]|__|_[0-9a-fA-F]{1,6}_)*$/.test(body)) return name;
+  return body.replace(/__|_([0-9a-fA-F]{1,6})_/g, (whole, code: string | undefined) =>
+    code === undefined ? "_" : parseInt(code, 16) <= 0x10ffff ? String.fromCodePoint(parseInt(code, 16)) : whole,
+  );
+}

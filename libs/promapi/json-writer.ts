@@ -1,0 +1,107 @@
+/**
+ * JSON as bytes, straight into a growing buffer: results never become objects of points. 4 times as fast as
+ * JSON.stringify on a matrix (bench/json-matrix.ts).
+ */
+import { formatValue } from "#libs/model/float.ts";
+import type { Labels } from "#libs/model/labels.ts";
+
+export class JsonWriter {
+  #bytes = Buffer.allocUnsafeSlow(1 << 16);
+  #length = 0;
+
+  /** What was written. Owned by the caller from here on. */
+  finish(): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.#bytes.buffer as ArrayBuffer, 0, this.#length);
+  }
+
+  #reserve(count: number): void {
+    if (this.#length + count <= this.#bytes.length) return;
+    const larger = Buffer.allocUnsafeSlow(Math.max(this.#bytes.length * 2, this.#length + count));
+    larger.set(this.#bytes.subarray(0, this.#length));
+    this.#bytes = larger;
+  }
+
+  /** Text that is ASCII and needs no escapes. */
+  raw(text: string): void {
+    this.#reserve(text.length);
+    this.#length += this.#bytes.write(text, this.#length, "latin1");
+  }
+
+  bytes(bytes: Uint8Array): void {
+    this.#reserve(bytes.length);
+    this.#bytes.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
+  string(text: string): void {
+    const json = JSON.stringify(text);
+    this.#reserve(json.length * 3);
+    this.#length += this.#bytes.write(json, this.#length, "utf8");
+  }
+
+  /** Any small value; Go's encoder escapes `<`, `>` and `&`. */
+  value(value: unknown): void {
+    const json = JSON.stringify(value).replace(
+      /[<>&\u2028\u2029]/g,
+      (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
+    );
+    this.#reserve(json.length * 3);
+    this.#length += this.#bytes.write(json, this.#length, "utf8");
+  }
+
+  labels(labels: Labels): void {
+    this.raw("{");
+    for (let i = 0; i < labels.length; i += 2) {
+      if (i > 0) this.raw(",");
+      this.string(labels[i]!);
+      this.raw(":");
+      this.string(labels[i + 1]!);
+    }
+    this.raw("}");
+  }
+
+  /** A sample's value in quotes. Whole numbers up to 2^31 are written digit by digit: no string is made. */
+  sampleValue(value: number): void {
+    this.#reserve(40);
+    const bytes = this.#bytes;
+    bytes[this.#length++] = 0x22;
+    const small = value | 0;
+    if (small === value && (small !== 0 || !Object.is(value, -0))) this.#integer(small);
+    else {
+      const text = formatValue(value);
+      if (text.length > 38) this.#reserve(text.length + 2);
+      this.#length += this.#bytes.write(text, this.#length, "latin1");
+    }
+    this.#bytes[this.#length++] = 0x22;
+  }
+
+  #integer(value: number): void {
+    const bytes = this.#bytes;
+    let rest = value;
+    if (rest < 0) {
+      bytes[this.#length++] = 0x2d;
+      rest = -rest;
+    }
+    let digits = 1;
+    for (let limit = 10; rest >= limit; limit *= 10) digits++;
+    for (let i = this.#length + digits - 1; i >= this.#length; i--) {
+      const tenth = Math.floor(rest / 10);
+      bytes[i] = 0x30 + rest - tenth * 10;
+      rest = tenth;
+    }
+    this.#length += digits;
+  }
+}
+
+/** Seconds with exactly three decimals when there are milliseconds: how points of vectors and matrices are stamped. */
+export function formatTimestamp(timeMs: number): string {
+  const absolute = Math.abs(timeMs);
+  const whole = Math.floor(absolute / 1000);
+  const rest = absolute % 1000;
+  return `${timeMs < 0 ? "-" : ""}${whole}${rest === 0 ? "" : `.${String(rest).padStart(3, "0")}`}`;
+}
+
+/** Scalars and strings are stamped with a plain JSON float, and never use an exponent in their value. */
+export function formatScalarTimestamp(timeMs: number): string {
+  return String(timeMs / 1000);
+}

@@ -1,0 +1,72 @@
+/** Functions of one value, and of a value and the scalar arguments at the same step. */
+
+/** `f(v, args)`; NaN is a result like any other. */
+export type ValueFunction = (value: number, first: number, second: number) => number;
+
+/** Go's math.Max and math.Min: an infinity wins over NaN. */
+export function goMax(a: number, b: number): number {
+  if (a === Infinity || b === Infinity) return Infinity;
+  return Math.max(a, b);
+}
+
+export function goMin(a: number, b: number): number {
+  if (a === -Infinity || b === -Infinity) return -Infinity;
+  return Math.min(a, b);
+}
+
+/** Go's math.Pow where V8 differs: 1^NaN and (-1)^±Inf are 1. */
+export function goPow(a: number, b: number): number {
+  if (a === 1 || (a === -1 && (b === Infinity || b === -Infinity))) return 1;
+  return a ** b;
+}
+
+const days = (seconds: number): Date => new Date(Math.trunc(seconds) * 1000);
+
+/** Date functions: seconds since the epoch, UTC. */
+export const DATE_FUNCTIONS: Readonly<Record<string, (seconds: number) => number>> = {
+  minute: (s) => days(s).getUTCMinutes(),
+  hour: (s) => days(s).getUTCHours(),
+  day_of_week: (s) => days(s).getUTCDay(),
+  day_of_month: (s) => days(s).getUTCDate(),
+  day_of_year: (s) => {
+    const date = days(s);
+    return Math.floor((date.getTime() - Date.UTC(date.getUTCFullYear(), 0, 1)) / 86_400_000) + 1;
+  },
+  days_in_month: (s) => new Date(Date.UTC(days(s).getUTCFullYear(), days(s).getUTCMonth() + 1, 0)).getUTCDate(),
+  month: (s) => days(s).getUTCMonth() + 1,
+  year: (s) => days(s).getUTCFullYear(),
+};
+
+export const VALUE_FUNCTIONS: Readonly<Record<string, ValueFunction>> = {
+  abs: Math.abs,
+  ceil: Math.ceil,
+  floor: Math.floor,
+  exp: Math.exp,
+  sqrt: Math.sqrt,
+  ln: Math.log,
+  log2: Math.log2,
+  // Go computes log10 from log2; the last digit differs from V8's.
+  log10: (v) => Math.log2(v) * (Math.LN2 / Math.LN10),
+  sgn: (v) => (v < 0 ? -1 : v > 0 ? 1 : v),
+  deg: (v) => (v * 180) / Math.PI,
+  rad: (v) => (v * Math.PI) / 180,
+  sin: Math.sin,
+  cos: Math.cos,
+  tan: Math.tan,
+  asin: Math.asin,
+  acos: Math.acos,
+  atan: Math.atan,
+  sinh: Math.sinh,
+  cosh: Math.cosh,
+  tanh: Math.tanh,
+  asinh: Math.asinh,
+  acosh: Math.acosh,
+  atanh: Math.atanh,
+  clamp: (v, min, max) => goMax(min, goMin(max, v)),
+  clamp_min: (v, min) => goMax(min, v),
+  clamp_max: (v, max) => goMin(max, v),
+  round: (v, to) => {
+    const inverse = 1 / to;
+    return Math.floor(v * inverse + 0.5) / inverse;
+  },
+};

@@ -1,0 +1,158 @@
+/** The syntax tree of a query. Positions are byte-free UTF-16 offsets into the text, `to` exclusive. */
+import type { MatcherSpec } from "#libs/model/matcher.ts";
+
+export interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+
+export type ValueType = "scalar" | "vector" | "matrix" | "string";
+
+/** `@ 1.5` in ms, `@ start()`, `@ end()`. */
+export type AtModifier = { readonly kind: "time"; readonly timeMs: number } | { readonly kind: "start" | "end" };
+
+export interface NumberLiteral {
+  readonly kind: "number";
+  readonly span: Span;
+  readonly value: number;
+}
+
+export interface StringLiteral {
+  readonly kind: "string";
+  readonly span: Span;
+  readonly value: string;
+}
+
+export interface VectorSelector {
+  readonly kind: "selector";
+  readonly span: Span;
+  /** The name before the braces, "" when there is none. */
+  readonly name: string;
+  /** All matchers, that of the name among them. */
+  readonly matchers: readonly MatcherSpec[];
+  readonly offsetMs: number;
+  readonly at: AtModifier | undefined;
+}
+
+export interface MatrixSelector {
+  readonly kind: "matrix";
+  readonly span: Span;
+  readonly selector: VectorSelector;
+  readonly rangeMs: number;
+}
+
+export interface Subquery {
+  readonly kind: "subquery";
+  readonly span: Span;
+  readonly expr: Expr;
+  readonly rangeMs: number;
+  /** 0: the default of the server. */
+  readonly stepMs: number;
+  readonly offsetMs: number;
+  readonly at: AtModifier | undefined;
+}
+
+export interface UnaryExpr {
+  readonly kind: "unary";
+  readonly span: Span;
+  readonly op: "+" | "-";
+  readonly expr: Expr;
+}
+
+export interface ParenExpr {
+  readonly kind: "paren";
+  readonly span: Span;
+  readonly expr: Expr;
+}
+
+export type ArithmeticOp = "+" | "-" | "*" | "/" | "%" | "^" | "atan2";
+export type ComparisonOp = "==" | "!=" | "<" | "<=" | ">" | ">=";
+export type SetOp = "and" | "or" | "unless";
+export type BinaryOp = ArithmeticOp | ComparisonOp | SetOp;
+
+export interface VectorMatching {
+  readonly card: "one-to-one" | "many-to-one" | "one-to-many" | "many-to-many";
+  /** True: `on(labels)`; false: `ignoring(labels)`. */
+  readonly on: boolean;
+  readonly labels: readonly string[];
+  /** Labels that group_left or group_right copies from the one side. */
+  readonly include: readonly string[];
+}
+
+export interface BinaryExpr {
+  readonly kind: "binary";
+  readonly span: Span;
+  readonly op: BinaryOp;
+  readonly lhs: Expr;
+  readonly rhs: Expr;
+  readonly bool: boolean;
+  /** Between two vectors only. */
+  readonly matching: VectorMatching | undefined;
+}
+
+export const AGGREGATIONS = [
+  "sum",
+  "avg",
+  "min",
+  "max",
+  "count",
+  "group",
+  "stddev",
+  "stdvar",
+  "topk",
+  "bottomk",
+  "quantile",
+  "count_values",
+] as const;
+export type AggregationOp = (typeof AGGREGATIONS)[number];
+
+export interface AggregateExpr {
+  readonly kind: "aggregate";
+  readonly span: Span;
+  readonly op: AggregationOp;
+  readonly expr: Expr;
+  readonly param: Expr | undefined;
+  readonly grouping: readonly string[];
+  readonly without: boolean;
+}
+
+export interface CallExpr {
+  readonly kind: "call";
+  readonly span: Span;
+  readonly func: string;
+  readonly args: readonly Expr[];
+}
+
+/** Made by the planner only: the same at every step, evaluated once. */
+export interface StepInvariant {
+  readonly kind: "invariant";
+  readonly span: Span;
+  readonly expr: Expr;
+}
+
+export type Expr =
+  | NumberLiteral
+  | StringLiteral
+  | VectorSelector
+  | MatrixSelector
+  | Subquery
+  | UnaryExpr
+  | ParenExpr
+  | BinaryExpr
+  | AggregateExpr
+  | CallExpr
+  | StepInvariant;
+
+/** Whether an operator compares. */
+export function isComparison(op: BinaryOp): op is ComparisonOp {
+  return op === "==" || op === "!=" || op === "<" || op === "<=" || op === ">" || op === ">=";
+}
+
+export function isSetOp(op: BinaryOp): op is SetOp {
+  return op === "and" || op === "or" || op === "unless";
+}
+
+/** The expression inside any parentheses. */
+export function unwrapParens(expr: Expr): Expr {
+  return expr.kind === "paren" ? unwrapParens(expr.expr) : expr;
+}

@@ -1,0 +1,36 @@
+/** All that the engine knows of where samples are: the contract a data source fulfils. */
+import type { SampleColumns } from "#libs/model/columns.ts";
+import type { Labels } from "#libs/model/labels.ts";
+import type { MatcherSpec } from "#libs/model/matcher.ts";
+
+export interface SelectRequest {
+  readonly matchers: readonly MatcherSpec[];
+  /** Milliseconds, both inclusive. More may come back; the engine looks at times. */
+  readonly mint: number;
+  readonly maxt: number;
+  /** The function around the selector, "" for none: lets a store choose aggregates of downsampled data. */
+  readonly func: string;
+  readonly stepMs: number;
+  readonly rangeMs: number;
+}
+
+/** Some series, walked once, front to back. */
+export interface SeriesBatch {
+  /** Moves to the next series; false after the last. */
+  next(): boolean;
+  labels(): Labels;
+  /** Puts the series' samples into `columns`, times strictly ascending, stale markers among them. */
+  samples(columns: SampleColumns): void;
+}
+
+/** Told of what a query was answered without: shown as a warning. */
+export type OnWarning = (text: string) => void;
+
+export interface QueryStorage {
+  /**
+   * The matching series, ascending by labels, each once.
+   *
+   * @throws UnavailableError when part of the data cannot be had and partial response is off.
+   */
+  select(request: SelectRequest, onWarning: OnWarning, signal: AbortSignal): AsyncIterable<SeriesBatch>;
+}

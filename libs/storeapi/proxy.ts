@@ -1,0 +1,132 @@
+/**
+ * The fan-out: asks every store that can have the data, and merges the answers by label order.
+ *
+ * A store that fails fails the request, or becomes a warning that names it when partial response is on (D10).
+ */
+import { messageOf, UnavailableError } from "#libs/kit/errors.ts";
+import { compareUtf8 } from "#libs/kit/utf8.ts";
+import { type Labels, labelValue } from "#libs/model/labels.ts";
+import { createMatcher, type MatcherSpec } from "#libs/model/matcher.ts";
+import { mergeItems } from "./frames.ts";
+import type { LabelAnswer, LabelRequest, SeriesRequest, Store, StoreInfo, StoreItem } from "./store.ts";
+import { TIME_MAX, TIME_MIN } from "./store.ts";
+
+/** A store with what it last said of itself. */
+export interface KnownStore {
+  readonly store: Store;
+  /** Undefined while it could not be asked. */
+  readonly info: StoreInfo | undefined;
+}
+
+/** Whether a store can have series that match: its time overlaps and not every label set contradicts a matcher. */
+export function canHave(info: StoreInfo, mint: number, maxt: number, matchers: readonly MatcherSpec[]): boolean {
+  if (info.mint > maxt || info.maxt < mint) return false;
+  if (info.labelSets.length === 0) return true;
+  const compiled = matchers.map(createMatcher);
+  const fits = (set: Labels): boolean =>
+    compiled.every((matcher) => {
+      const value = labelValue(set, matcher.name);
+      return value === "" || matcher.matches(value);
+    });
+  return info.labelSets.some(fits);
+}
+
+export class ProxyStore implements Store {
+  readonly name: string;
+  readonly #componentType: string;
+  readonly #stores: () => Promise<readonly KnownStore[]>;
+
+  /** `stores` is asked at every request, so that what comes and goes is seen at once. */
+  constructor(name: string, componentType: string, stores: () => Promise<readonly KnownStore[]>) {
+    this.name = name;
+    this.#componentType = componentType;
+    this.#stores = stores;
+  }
+
+  async info(): Promise<StoreInfo> {
+    const infos = (await this.#stores()).flatMap(({ info }) => (info === undefined ? [] : [info]));
+    const sets = new Map(infos.flatMap((info) => info.labelSets).map((set) => [set.join("\u{ff}"), set]));
+    return {
+      componentType: this.#componentType,
+      labelSets: [...sets.values()],
+      mint: infos.reduce((min, info) => Math.min(min, info.mint), TIME_MAX),
+      maxt: infos.reduce((max, info) => Math.max(max, info.maxt), TIME_MIN),
+      supportsWithoutLabels: true,
+    };
+  }
+
+  /** The stores to ask. One that cannot be asked about itself may have anything. */
+  async #candidates(mint: number, maxt: number, matchers: readonly MatcherSpec[]): Promise<Store[]> {
+    const known = await this.#stores();
+    return known
+      .filter(({ info }) => info === undefined || canHave(info, mint, maxt, matchers))
+      .map(({ store }) => store);
+  }
+
+  async *series(request: SeriesRequest, signal: AbortSignal): AsyncGenerator<StoreItem> {
+    const stores = await this.#candidates(request.mint, request.maxt, request.matchers);
+    if (stores.length === 0) return;
+    const streams = stores.map((store) => guarded(store, request, signal));
+    const merged = mergeItems(streams);
+    if (request.limit === 0) yield* merged;
+    else yield* limited(merged, request.limit);
+  }
+
+  async labelNames(request: LabelRequest, signal: AbortSignal): Promise<LabelAnswer> {
+    return this.#join(request, (store) => store.labelNames(request, signal));
+  }
+
+  async labelValues(name: string, request: LabelRequest, signal: AbortSignal): Promise<LabelAnswer> {
+    return this.#join(request, (store) => store.labelValues(name, request, signal));
+  }
+
+  async #join(request: LabelRequest, ask: (store: Store) => Promise<LabelAnswer>): Promise<LabelAnswer> {
+    const stores = await this.#candidates(request.mint, request.maxt, request.matchers);
+    const answers = await Promise.all(
+      stores.map(async (store): Promise<LabelAnswer> => {
+        try {
+          return await ask(store);
+        } catch (error) {
+          if (!request.partialResponse || !mayBeMissed(error)) throw error;
+          return { values: [], warnings: [`store ${store.name}: ${messageOf(error)}`] };
+        }
+      }),
+    );
+    return joinAnswers(answers, request.limit);
+  }
+}
+
+/** Sorted union of answers. */
+export function joinAnswers(answers: readonly LabelAnswer[], limit: number): LabelAnswer {
+  const values = [...new Set(answers.flatMap((answer) => answer.values))].sort(compareUtf8);
+  return {
+    values: limit > 0 ? values.slice(0, limit) : values,
+    warnings: [...new Set(answers.flatMap((answer) => answer.warnings))],
+  };
+}
+
+/** A bad request is bad for every store, and cancelling is no store's fault. */
+function mayBeMissed(error: unknown): boolean {
+  return !(error instanceof Error) || !["BadRequestError", "AbortError", "LimitError"].includes(error.name);
+}
+
+async function* guarded(store: Store, request: SeriesRequest, signal: AbortSignal): AsyncGenerator<StoreItem> {
+  try {
+    yield* store.series(request, signal);
+  } catch (cause) {
+    signal.throwIfAborted();
+    if (!mayBeMissed(cause)) throw cause;
+    const text = `store ${store.name}: ${messageOf(cause)}`;
+    if (!request.partialResponse) throw new UnavailableError(text, { cause });
+    yield { kind: "warning", text };
+  }
+}
+
+async function* limited(items: AsyncIterable<StoreItem>, limit: number): AsyncGenerator<StoreItem> {
+  let left = limit;
+  for await (const item of items) {
+    yield item;
+    if (item.kind === "frame") left -= item.frame.labelEnds.length;
+    if (left <= 0) return;
+  }
+}

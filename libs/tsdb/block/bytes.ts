@@ -1,0 +1,50 @@
+/** Where the bytes of a block come from: its folder here, its objects in a bucket elsewhere. */
+import { closeSync, fstatSync, openSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { CorruptionError } from "#libs/kit/errors.ts";
+import { readAt } from "../files.ts";
+
+export interface BlockBytes {
+  /** Names the block in errors. */
+  readonly name: string;
+  readonly indexSize: () => Promise<number>;
+  /** Shorter than asked only at the end of the file. */
+  readonly index: (offset: number, length: number) => Promise<Uint8Array>;
+  /** `segment` from 0. Shorter than asked only at the end of the file. */
+  readonly chunks: (segment: number, offset: number, length: number) => Promise<Uint8Array>;
+  readonly close: () => void;
+}
+
+/** The block in folder `path`. Files are opened once and read in place; close it. */
+export function openBlockFolder(path: string): BlockBytes {
+  const open: number[] = [];
+  const fdOf = (file: string): number => {
+    const fd = openSync(file, "r");
+    open.push(fd);
+    return fd;
+  };
+  const index = fdOf(join(path, "index"));
+  let names: string[];
+  try {
+    names = readdirSync(join(path, "chunks"))
+      .filter((name) => /^\d{6,}$/.test(name))
+      .sort();
+  } catch {
+    names = []; // a block without series may have no chunks folder
+  }
+  const segments: (number | undefined)[] = [];
+  return {
+    name: path,
+    indexSize: async () => fstatSync(index).size,
+    index: async (offset, length) => readAt(index, offset, length),
+    chunks: async (segment, offset, length) => {
+      const name = names[segment];
+      if (name === undefined) throw new CorruptionError(path, 0, `chunk segment ${segment + 1} is missing`);
+      const fd = (segments[segment] ??= fdOf(join(path, "chunks", name)));
+      return readAt(fd, offset, length);
+    },
+    close: () => {
+      for (const fd of open.splice(0)) closeSync(fd);
+    },
+  };
+}

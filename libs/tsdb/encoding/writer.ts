@@ -1,0 +1,127 @@
+/** A growing byte buffer in the byte orders of Prometheus's formats. */
+import { crc32c } from "./crc32c.ts";
+
+export class ByteWriter {
+  #bytes: Uint8Array<ArrayBuffer>;
+  #view: DataView;
+  length = 0;
+
+  constructor(capacity = 256) {
+    this.#bytes = new Uint8Array(capacity);
+    this.#view = new DataView(this.#bytes.buffer);
+  }
+
+  /** What was written so far; valid until the next write. */
+  get bytes(): Uint8Array<ArrayBuffer> {
+    return this.#bytes.subarray(0, this.length);
+  }
+
+  clear(): void {
+    this.length = 0;
+  }
+
+  /** Makes room for `count` more bytes. */
+  reserve(count: number): void {
+    if (this.length + count <= this.#bytes.length) return;
+    const larger = new Uint8Array(Math.max(this.#bytes.length * 2, this.length + count));
+    larger.set(this.#bytes.subarray(0, this.length));
+    this.#bytes = larger;
+    this.#view = new DataView(larger.buffer);
+  }
+
+  u8(value: number): void {
+    this.reserve(1);
+    this.#bytes[this.length++] = value;
+  }
+
+  u16(value: number): void {
+    this.reserve(2);
+    this.#view.setUint16(this.length, value);
+    this.length += 2;
+  }
+
+  u32(value: number): void {
+    this.reserve(4);
+    this.#view.setUint32(this.length, value);
+    this.length += 4;
+  }
+
+  u64(value: number): void {
+    this.reserve(8);
+    this.#view.setBigUint64(this.length, BigInt.asUintN(64, BigInt(value)));
+    this.length += 8;
+  }
+
+  /** The two words of a double, low word first, as they lie in memory. */
+  f64Words(low: number, high: number): void {
+    this.reserve(8);
+    this.#view.setInt32(this.length, high);
+    this.#view.setInt32(this.length + 4, low);
+    this.length += 8;
+  }
+
+  uvarint(value: number): void {
+    this.reserve(10);
+    let rest = value;
+    while (rest >= 0x80) {
+      this.#bytes[this.length++] = (rest % 128) | 0x80;
+      rest = Math.floor(rest / 128);
+    }
+    this.#bytes[this.length++] = rest;
+  }
+
+  /** Zigzag; `value` a whole number within ±2^53. */
+  varint(value: number): void {
+    if (value >= -0x3fff_ffff && value <= 0x3fff_ffff) {
+      this.reserve(10);
+      let zigzag = ((value << 1) ^ (value >> 31)) >>> 0;
+      while (zigzag >= 0x80) {
+        this.#bytes[this.length++] = (zigzag & 0x7f) | 0x80;
+        zigzag >>>= 7;
+      }
+      this.#bytes[this.length++] = zigzag;
+    } else if (Math.abs(value) < 2 ** 52) this.uvarint(value >= 0 ? value * 2 : -value * 2 - 1);
+    else this.#bigVarint(BigInt(value));
+  }
+
+  #bigVarint(value: bigint): void {
+    let rest = BigInt.asUintN(64, (value << 1n) ^ (value >> 63n));
+    while (rest >= 0x80n) {
+      this.u8(Number(rest & 0x7fn) | 0x80);
+      rest >>= 7n;
+    }
+    this.u8(Number(rest));
+  }
+
+  raw(bytes: Uint8Array): void {
+    this.reserve(bytes.length);
+    this.#bytes.set(bytes, this.length);
+    this.length += bytes.length;
+  }
+
+  /** Length as uvarint, then UTF-8. */
+  text(text: string): void {
+    const byteLength = Buffer.byteLength(text);
+    this.uvarint(byteLength);
+    this.reserve(byteLength);
+    Buffer.from(this.#bytes.buffer).write(text, this.length, "utf8");
+    this.length += byteLength;
+  }
+
+  /** CRC-32C of everything from `from` on. */
+  crc(from: number): void {
+    this.u32(crc32c(this.#bytes, from, this.length));
+  }
+
+  /** Overwrites four bytes written earlier. */
+  patchU32(at: number, value: number): void {
+    this.#view.setUint32(at, value);
+  }
+
+  align(to: number): void {
+    const padding = (to - (this.length % to)) % to;
+    this.reserve(padding);
+    this.#bytes.fill(0, this.length, this.length + padding);
+    this.length += padding;
+  }
+}

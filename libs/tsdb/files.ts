@@ -1,0 +1,112 @@
+/** File system steps that a crash must not undo or half show. */
+import {
+  closeSync,
+  fdatasyncSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+
+/** Makes the entries of a folder durable. */
+export function syncFolder(path: string): void {
+  const fd = openSync(path, "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Writes a file under a temporary name, syncs it and renames it: there is the old content or the new, never half. */
+export function writeFileAtomic(path: string, content: string | Uint8Array): void {
+  const temporary = `${path}.tmp`;
+  const fd = openSync(temporary, "w");
+  try {
+    writeAll(fd, typeof content === "string" ? Buffer.from(content) : content, 0);
+    fdatasyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(temporary, path);
+}
+
+/** Writes all of `bytes` at `position`. */
+export function writeAll(fd: number, bytes: Uint8Array, position: number): void {
+  for (let at = 0; at < bytes.length;) {
+    at += writeSync(fd, bytes, at, bytes.length - at, position + at);
+  }
+}
+
+/** Reads `length` bytes at `position` into fresh memory; shorter only at the end of the file. */
+export function readAt(fd: number, position: number, length: number): Buffer<ArrayBuffer> {
+  const bytes = Buffer.allocUnsafeSlow(length);
+  let at = 0;
+  while (at < length) {
+    const count = readSync(fd, bytes, at, length - at, position + at);
+    if (count === 0) break;
+    at += count;
+  }
+  return bytes.subarray(0, at);
+}
+
+/** Renames out of sight first, so that a half-deleted folder is never taken for a block. */
+export function removeFolder(path: string): void {
+  const hidden = `${path}.tmp-for-deletion`;
+  renameSync(path, hidden);
+  rmSync(hidden, { recursive: true, force: true });
+}
+
+export function ensureFolder(path: string): void {
+  mkdirSync(path, { recursive: true });
+}
+
+/** A file written front to back through a buffer. */
+export class FileWriter {
+  readonly #fd: number;
+  readonly #buffer = Buffer.allocUnsafeSlow(1 << 20);
+  #buffered = 0;
+  #flushed = 0;
+
+  constructor(path: string) {
+    this.#fd = openSync(path, "wx");
+  }
+
+  get length(): number {
+    return this.#flushed + this.#buffered;
+  }
+
+  write(bytes: Uint8Array): void {
+    if (this.#buffered + bytes.length > this.#buffer.length) this.#flush();
+    if (bytes.length > this.#buffer.length) {
+      writeAll(this.#fd, bytes, this.#flushed);
+      this.#flushed += bytes.length;
+    } else {
+      this.#buffer.set(bytes, this.#buffered);
+      this.#buffered += bytes.length;
+    }
+  }
+
+  #flush(): void {
+    writeAll(this.#fd, this.#buffer.subarray(0, this.#buffered), this.#flushed);
+    this.#flushed += this.#buffered;
+    this.#buffered = 0;
+  }
+
+  /** Durable once it returns. */
+  close(): void {
+    try {
+      this.#flush();
+      fdatasyncSync(this.#fd);
+    } finally {
+      closeSync(this.#fd);
+    }
+  }
+
+  abandon(): void {
+    closeSync(this.#fd);
+  }
+}

@@ -1,0 +1,235 @@
+/**
+ * `chunks_head/`: full chunks of the head, written once and read in place, so that memory holds only open chunks.
+ * Format: prometheus/tsdb/docs/format/head_chunks.md.
+ *
+ *   header: magic u32, version 1 u8, 3 zero bytes
+ *   entry:  series ref u64 │ mint u64 │ maxt u64 │ encoding u8 │ uvarint length │ data │ crc32 of all before
+ *
+ * The log holds the same samples until the head is cut, so nothing here needs a sync; a torn tail is dropped.
+ */
+import {
+  closeSync,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+} from "node:fs";
+import { join } from "node:path";
+import { CorruptionError, messageOf } from "#libs/kit/errors.ts";
+import { crc32c } from "../encoding/crc32c.ts";
+import { ByteReader } from "../encoding/reader.ts";
+import { ByteWriter } from "../encoding/writer.ts";
+import { ensureFolder, writeAll } from "../files.ts";
+
+const MAGIC = 0x0130bc91;
+const FILE_BYTES_MAX = 128 * 1024 * 1024;
+const FLUSH_BYTES = 1 << 20;
+const WINDOW_BYTES = 1 << 18;
+/** Bit of the encoding byte that marks an out-of-order chunk. */
+export const OUT_OF_ORDER_BIT = 0x80;
+
+export interface StoredHeadChunk {
+  readonly ref: number;
+  readonly mint: number;
+  readonly maxt: number;
+  readonly encoding: number;
+  readonly file: number;
+  /** Where the data lies in the file. */
+  readonly offset: number;
+  readonly length: number;
+}
+
+interface OpenFile {
+  readonly fd: number;
+  maxt: number;
+  /** Bytes that the kernel has. */
+  written: number;
+}
+
+export class HeadChunkFiles {
+  readonly #folder: string;
+  readonly #files = new Map<number, OpenFile>();
+  readonly #retired: number[] = [];
+  readonly #tail = new ByteWriter(FLUSH_BYTES);
+  #current = -1;
+  readonly #window = Buffer.allocUnsafeSlow(WINDOW_BYTES);
+  #windowFile = -1;
+  #windowFrom = 0;
+  #windowTo = 0;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+    ensureFolder(folder);
+  }
+
+  /** Reads what is there. `onDamage` is told of a file that ends in something else than a chunk. */
+  load(onDamage: (what: string) => void): StoredHeadChunk[] {
+    const chunks: StoredHeadChunk[] = [];
+    const numbers = readdirSync(this.#folder)
+      .filter((name) => /^\d{6,}$/.test(name))
+      .map(Number)
+      .sort((a, b) => a - b);
+    for (const number of numbers) {
+      const path = this.#path(number);
+      const { found, goodBytes } = scanHeadChunkFile(readFileSync(path), path, number, onDamage);
+      if (goodBytes === 0) {
+        renameSync(path, `${path}.corrupt`);
+        continue;
+      }
+      truncateSync(path, goodBytes);
+      const fd = openSync(path, "r+");
+      this.#files.set(number, {
+        fd,
+        maxt: found.reduce((max, c) => Math.max(max, c.maxt), -Infinity),
+        written: goodBytes,
+      });
+      for (const chunk of found) chunks.push(chunk);
+      this.#current = number;
+    }
+    // Goes on in a new file, as Prometheus does.
+    if (this.#current >= 0) this.#start(this.#current + 1);
+    return chunks;
+  }
+
+  #path(number: number): string {
+    return join(this.#folder, String(number).padStart(6, "0"));
+  }
+
+  #start(number: number): void {
+    const fd = openSync(this.#path(number), "wx+");
+    this.#files.set(number, { fd, maxt: -Infinity, written: 0 });
+    this.#current = number;
+    this.#tail.clear();
+    this.#tail.u32(MAGIC);
+    this.#tail.u8(1);
+    this.#tail.align(8);
+  }
+
+  /** Adds a chunk. @returns its file and the offset of its data; readable at once. */
+  add(ref: number, mint: number, maxt: number, encoding: number, data: Uint8Array): { file: number; offset: number } {
+    let file = this.#files.get(this.#current);
+    if (file === undefined || file.written + this.#tail.length + data.length + 64 > FILE_BYTES_MAX) {
+      if (file !== undefined) this.flush();
+      this.#start(this.#current + 1);
+      file = this.#files.get(this.#current)!;
+    }
+    const start = this.#tail.length;
+    this.#tail.u64(ref);
+    this.#tail.u64(mint);
+    this.#tail.u64(maxt);
+    this.#tail.u8(encoding);
+    this.#tail.uvarint(data.length);
+    const offset = file.written + this.#tail.length;
+    this.#tail.raw(data);
+    this.#tail.crc(start);
+    file.maxt = Math.max(file.maxt, maxt);
+    return { file: this.#current, offset };
+  }
+
+  get unflushedBytes(): number {
+    return this.#tail.length;
+  }
+
+  /** Hands the tail to the kernel. @throws the system's error; the tail is kept. */
+  flush(): void {
+    const file = this.#files.get(this.#current);
+    if (file === undefined || this.#tail.length === 0) return;
+    writeAll(file.fd, this.#tail.bytes, file.written);
+    file.written += this.#tail.length;
+    this.#tail.clear();
+  }
+
+  flushIfLarge(): void {
+    if (this.#tail.length >= FLUSH_BYTES) this.flush();
+  }
+
+  /**
+   * Copies a chunk's data into `target`. Neighbours were filled at the same time and lie side by side, so reads go
+   * through a window of 256 KiB.
+   */
+  read(number: number, offset: number, length: number, target: Uint8Array, at: number): void {
+    const file = this.#files.get(number)!;
+    if (offset >= file.written) {
+      const from = offset - file.written;
+      target.set(this.#tail.bytes.subarray(from, from + length), at);
+      return;
+    }
+    if (this.#windowFile !== number || offset < this.#windowFrom || offset + length > this.#windowTo) {
+      this.#windowFile = number;
+      this.#windowFrom = offset;
+      this.#windowTo = offset + readSync(file.fd, this.#window, 0, Math.max(WINDOW_BYTES, 0), offset);
+      if (offset + length > this.#windowTo) {
+        this.#windowFile = -1;
+        throw new CorruptionError(this.#path(number), offset, "head chunk past the end of its file");
+      }
+    }
+    const from = offset - this.#windowFrom;
+    target.set(this.#window.subarray(from, from + length), at);
+  }
+
+  /** Deletes files whose chunks all end before `time`. Readers of an older state may finish: descriptors close later. */
+  truncate(time: number): void {
+    for (const fd of this.#retired.splice(0)) closeSync(fd);
+    for (const [number, file] of this.#files) {
+      if (number === this.#current || file.maxt >= time) continue;
+      rmSync(this.#path(number));
+      this.#retired.push(file.fd);
+      this.#files.delete(number);
+    }
+  }
+
+  close(): void {
+    try {
+      this.flush();
+    } finally {
+      for (const { fd } of this.#files.values()) closeSync(fd);
+      for (const fd of this.#retired) closeSync(fd);
+    }
+  }
+
+  get bytes(): number {
+    let bytes = this.#tail.length;
+    for (const { fd } of this.#files.values()) bytes += fstatSync(fd).size;
+    return bytes;
+  }
+}
+
+/** The chunks of one file, up to the first that does not hold; `goodBytes` is 0 when not even the header does. */
+export function scanHeadChunkFile(
+  bytes: Uint8Array,
+  path: string,
+  number: number,
+  onDamage: (what: string) => void,
+): { found: StoredHeadChunk[]; goodBytes: number } {
+  const found: StoredHeadChunk[] = [];
+  const reader = new ByteReader(bytes, path);
+  let goodBytes = 0;
+  try {
+    if (reader.u32() !== MAGIC) reader.fail("not a head chunk file (magic number)");
+    if (reader.u8() !== 1) reader.fail("head chunk file version");
+    reader.skip(3);
+    goodBytes = reader.at;
+    while (reader.left > 0) {
+      const start = reader.at;
+      const ref = reader.u64();
+      // A file that was pre-allocated ends in zeros.
+      if (ref === 0 && bytes.subarray(start).every((byte) => byte === 0)) break;
+      const mint = reader.i64();
+      const maxt = reader.i64();
+      const encoding = reader.u8();
+      const length = reader.uvarint();
+      const offset = reader.at;
+      reader.skip(length);
+      if (crc32c(bytes, start, reader.at) !== reader.u32()) reader.fail("head chunk: checksum");
+      found.push({ ref, mint, maxt, encoding, file: number, offset, length });
+      goodBytes = reader.at;
+    }
+  } catch (error) {
+    onDamage(messageOf(error));
+  }
+  return { found, goodBytes };
+}

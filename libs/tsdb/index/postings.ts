@@ -1,0 +1,109 @@
+/**
+ * Postings: the refs of all series that carry one label pair.
+ *
+ * Invariant, kept by every producer and relied on by every consumer: strictly ascending.
+ * A block's series ref is the byte offset of its entry in the index file, divided by 16, so
+ * 32 bits reach 64 GiB. Format: prometheus/tsdb/docs/format/index.md, "Postings".
+ *
+ * A list is a value, not an iterator: a flat merge over Uint32Array ran 3 times as fast as a
+ * next/seek/at class and 15 times as fast as a generator, and the postings of a million series are 4 MB.
+ */
+import { CorruptionError } from "#libs/kit/errors.ts";
+
+/** Strictly ascending series refs. Shared between queries: never write to one you were given. */
+export type Postings = Uint32Array;
+
+export const NO_POSTINGS: Postings = new Uint32Array(0);
+
+/**
+ * Reads the list stored as `length u32 | count u32 | ref u32 × count | crc32 u32`, big-endian, at `from`. The refs
+ * are copied out: `bytes` may be a cache page that is recycled after this call.
+ *
+ * @throws CorruptionError when the bytes are short, the count disagrees with the length or the refs do not ascend.
+ */
+export function readPostings(bytes: Uint8Array, from: number, file: string): Postings {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (from + 8 > bytes.length) throw new CorruptionError(file, from, "postings cut short");
+  const lengthBytes = view.getUint32(from);
+  const count = view.getUint32(from + 4);
+  if (lengthBytes !== 4 + 4 * count) {
+    throw new CorruptionError(file, from, `postings of ${lengthBytes} bytes claim ${count} refs`);
+  }
+  if (from + 4 + lengthBytes > bytes.length) throw new CorruptionError(file, from, "postings cut short");
+  const refs = new Uint32Array(count);
+  for (let i = 0, at = from + 8; i < count; i++, at += 4) {
+    const ref = view.getUint32(at);
+    if (i > 0 && ref <= refs[i - 1]!) throw new CorruptionError(file, at, "postings do not ascend");
+    refs[i] = ref;
+  }
+  return refs;
+}
+
+/** The refs in every list: what a selector with several equality matchers selects. */
+export function intersect(lists: readonly Postings[]): Postings {
+  // Shortest first: each pass can only shrink the result, so the work is bounded by the shortest.
+  const [first, ...rest] = lists.toSorted((a, b) => a.length - b.length);
+  if (first === undefined) return NO_POSTINGS;
+  return rest.reduce(intersectPair, first);
+}
+
+function intersectPair(short: Postings, long: Postings): Postings {
+  const common = new Uint32Array(short.length);
+  let count = 0;
+  let at = 0;
+  for (let i = 0; i < short.length && at < long.length; i++) {
+    const ref = short[i]!;
+    at = seek(long, ref, at);
+    if (long[at] === ref) common[count++] = ref;
+  }
+  return common.subarray(0, count);
+}
+
+/** The refs of `list` that are not in `removed`. */
+export function subtract(list: Postings, removed: Postings): Postings {
+  if (removed.length === 0 || list.length === 0) return list;
+  const kept = new Uint32Array(list.length);
+  let count = 0;
+  let at = 0;
+  for (let i = 0; i < list.length; i++) {
+    const ref = list[i]!;
+    at = seek(removed, ref, at);
+    if (removed[at] !== ref) kept[count++] = ref;
+  }
+  return kept.subarray(0, count);
+}
+
+/** The refs in any list, each once. By sorting: k lists of n refs are concatenated once and sorted in place. */
+export function union(lists: readonly Postings[]): Postings {
+  const filled = lists.filter((list) => list.length > 0);
+  if (filled.length <= 1) return filled[0] ?? NO_POSTINGS;
+  const all = new Uint32Array(filled.reduce((sum, list) => sum + list.length, 0));
+  let at = 0;
+  for (const list of filled) {
+    all.set(list, at);
+    at += list.length;
+  }
+  all.sort();
+  let count = 1;
+  for (let i = 1; i < all.length; i++) if (all[i] !== all[i - 1]) all[count++] = all[i]!;
+  return all.subarray(0, count);
+}
+
+/** Index of the first ref ≥ `target` at or after `from`; `list.length` if there is none. */
+export function seek(list: Postings, target: number, from: number): number {
+  // Gallop to a window that holds the answer, then bisect it: O(log distance), not O(log n),
+  // because the next hit is usually near.
+  let step = 1;
+  let low = from;
+  while (low + step < list.length && list[low + step]! < target) {
+    low += step;
+    step *= 2;
+  }
+  let high = Math.min(low + step, list.length);
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (list[middle]! < target) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

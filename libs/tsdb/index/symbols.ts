@@ -1,0 +1,56 @@
+/** The symbol table of an index: `len u32 | count u32 | (uvarint length, bytes)* | crc32`, strictly ascending bytes. */
+import { CorruptionError } from "#libs/kit/errors.ts";
+import { crc32c } from "../encoding/crc32c.ts";
+import { ByteReader, utf8 } from "../encoding/reader.ts";
+
+export class SymbolTable {
+  readonly count: number;
+  readonly #bytes: Uint8Array;
+  readonly #offsets: Uint32Array;
+  readonly #file: string;
+  /** Index version 1 refers to a symbol by its offset in the file. */
+  readonly #byFileOffset: ReadonlyMap<number, number> | undefined;
+
+  /**
+   * `section` starts at the length field and is kept: it must not be recycled. `fileOffset` is where it lies.
+   *
+   * @throws CorruptionError when lengths, checksum or count do not hold.
+   */
+  constructor(section: Uint8Array, fileOffset: number, version: number, file: string) {
+    const head = new ByteReader(section, file, 0, section.length, fileOffset);
+    const length = head.u32();
+    head.need(length + 4);
+    const stored = new ByteReader(section, file, 4 + length, 8 + length, fileOffset).u32();
+    if (crc32c(section, 4, 4 + length) !== stored)
+      throw new CorruptionError(file, fileOffset, "symbol table: checksum");
+    this.count = head.u32();
+    if (this.count > length) head.fail(`${this.count} symbols in ${length} bytes`);
+    const offsets = new Uint32Array(this.count);
+    const byFileOffset = version === 1 ? new Map<number, number>() : undefined;
+    const reader = new ByteReader(section, file, 8, 4 + length, fileOffset);
+    for (let i = 0; i < this.count; i++) {
+      offsets[i] = reader.at;
+      byFileOffset?.set(fileOffset + reader.at, i);
+      reader.skip(reader.uvarint());
+    }
+    this.#bytes = section;
+    this.#offsets = offsets;
+    this.#file = file;
+    this.#byFileOffset = byFileOffset;
+  }
+
+  /** The ordinal of a symbol as a series entry refers to it. */
+  ordinal(ref: number): number {
+    const ordinal = this.#byFileOffset === undefined ? ref : this.#byFileOffset.get(ref);
+    if (ordinal === undefined || ordinal >= this.count) throw new CorruptionError(this.#file, 0, `no symbol ${ref}`);
+    return ordinal;
+  }
+
+  text(ordinal: number): string {
+    const from = this.#offsets[ordinal];
+    if (from === undefined) throw new CorruptionError(this.#file, 0, `no symbol ${ordinal}`);
+    const reader = new ByteReader(this.#bytes, this.#file, from);
+    const length = reader.uvarint();
+    return utf8(this.#bytes, reader.at, reader.at + length);
+  }
+}

@@ -1,0 +1,17 @@
+/** What is asked of series, wherever they are: the contract shared by head and block. */
+import type { Matcher } from "#libs/model/matcher.ts";
+
+export interface SeriesQuery {
+  readonly matchers: readonly Matcher[];
+  /** Milliseconds, both inclusive. Chunks that reach into the range come whole. */
+  readonly mint: number;
+  readonly maxt: number;
+  /** Labels only. */
+  readonly skipChunks: boolean;
+  /** Most series wanted; 0 for all. */
+  readonly limit: number;
+}
+
+/** A frame is sent when it holds this many bytes of chunks, or this many series. */
+export const FRAME_BYTES = 1 << 20;
+export const FRAME_SERIES = 2048;

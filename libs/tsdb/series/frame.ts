@@ -1,0 +1,203 @@
+/**
+ * Series frames: how series travel inside a process. A frame is a batch of series in columns, all of it in a few
+ * buffers that are transferred between threads, never copied or parsed:
+ *
+ *   symbols  new strings of this stream; ids go on from the frame before
+ *   labels   symbol ids, name, value, name, value, … of all series
+ *   labelEnds, chunkEnds   where each series ends in `labels` and in the chunk columns
+ *   mints, maxts, encodings, dataEnds   one entry a chunk
+ *   data     the bytes of all chunks, with `DECODE_SLACK` spare bytes at the end
+ */
+import type { Labels } from "#libs/model/labels.ts";
+import type { Chunk } from "../chunk/encoding.ts";
+import { DECODE_SLACK } from "../chunk/xor.ts";
+
+export interface SeriesFrame {
+  readonly symbols: readonly string[];
+  readonly labels: Uint32Array<ArrayBuffer>;
+  readonly labelEnds: Uint32Array<ArrayBuffer>;
+  readonly chunkEnds: Uint32Array<ArrayBuffer>;
+  readonly mints: Float64Array<ArrayBuffer>;
+  readonly maxts: Float64Array<ArrayBuffer>;
+  readonly encodings: Uint8Array<ArrayBuffer>;
+  readonly dataEnds: Uint32Array<ArrayBuffer>;
+  readonly data: Uint8Array<ArrayBuffer>;
+}
+
+export function seriesCount(frame: SeriesFrame): number {
+  return frame.labelEnds.length;
+}
+
+/** The buffers to transfer with a frame. */
+export function frameBuffers(frame: SeriesFrame): ArrayBuffer[] {
+  const { labels, labelEnds, chunkEnds, mints, maxts, encodings, dataEnds, data } = frame;
+  return [labels, labelEnds, chunkEnds, mints, maxts, encodings, dataEnds, data].map((column) => column.buffer);
+}
+
+/** Fills frames of one stream. */
+export class FrameBuilder {
+  #symbolIds = new Map<string, number>();
+  #symbols: string[] = [];
+  #labels = new Uint32Array(4096);
+  #labelCount = 0;
+  #labelEnds: number[] = [];
+  #chunkEnds: number[] = [];
+  #mints: number[] = [];
+  #maxts: number[] = [];
+  #encodings: number[] = [];
+  #dataEnds: number[] = [];
+  #data = new Uint8Array(1 << 16);
+  #dataLength = 0;
+
+  /** Bytes of chunks and number of series so far: the caller decides when a frame is full. */
+  get dataBytes(): number {
+    return this.#dataLength;
+  }
+
+  get seriesCount(): number {
+    return this.#labelEnds.length;
+  }
+
+  /** The stream's id of a string. */
+  symbolId(text: string): number {
+    let id = this.#symbolIds.get(text);
+    if (id === undefined) {
+      id = this.#symbolIds.size;
+      this.#symbolIds.set(text, id);
+      this.#symbols.push(text);
+    }
+    return id;
+  }
+
+  /** One label of the series being added, by ids of `symbolId`. */
+  label(nameId: number, valueId: number): void {
+    if (this.#labelCount + 2 > this.#labels.length) {
+      const larger = new Uint32Array(this.#labels.length * 2);
+      larger.set(this.#labels);
+      this.#labels = larger;
+    }
+    this.#labels[this.#labelCount++] = nameId;
+    this.#labels[this.#labelCount++] = valueId;
+  }
+
+  labels(labels: Labels): void {
+    for (let i = 0; i < labels.length; i += 2) this.label(this.symbolId(labels[i]!), this.symbolId(labels[i + 1]!));
+  }
+
+  /** A chunk of the series being added; its bytes are copied. */
+  chunk(mint: number, maxt: number, encoding: number, bytes: Uint8Array, from: number, length: number): void {
+    const at = this.reserveChunk(mint, maxt, encoding, length);
+    this.#data.set(bytes.subarray(from, from + length), at);
+  }
+
+  /** As `chunk`, but the caller writes the bytes into `bytes` from the index returned on, at once. */
+  reserveChunk(mint: number, maxt: number, encoding: number, length: number): number {
+    const at = this.#dataLength;
+    if (at + length + DECODE_SLACK > this.#data.length) {
+      const larger = new Uint8Array(Math.max(this.#data.length * 2, at + length + DECODE_SLACK));
+      larger.set(this.#data.subarray(0, at));
+      this.#data = larger;
+    }
+    this.#dataLength = at + length;
+    this.#mints.push(mint);
+    this.#maxts.push(maxt);
+    this.#encodings.push(encoding);
+    this.#dataEnds.push(this.#dataLength);
+    return at;
+  }
+
+  get bytes(): Uint8Array {
+    return this.#data;
+  }
+
+  endSeries(): void {
+    this.#labelEnds.push(this.#labelCount);
+    this.#chunkEnds.push(this.#mints.length);
+  }
+
+  /** Takes back the chunks of the series being added, which is then left out. */
+  dropSeries(): void {
+    const chunks = this.#chunkEnds.at(-1) ?? 0;
+    this.#labelCount = this.#labelEnds.at(-1) ?? 0;
+    this.#mints.length = chunks;
+    this.#maxts.length = chunks;
+    this.#encodings.length = chunks;
+    this.#dataEnds.length = chunks;
+    this.#dataLength = this.#dataEnds.at(-1) ?? 0;
+  }
+
+  /** The frame so far, in buffers of its own; the builder goes on with the next. */
+  take(): SeriesFrame {
+    const data = new Uint8Array(this.#dataLength + DECODE_SLACK);
+    data.set(this.#data.subarray(0, this.#dataLength));
+    const frame = {
+      symbols: this.#symbols,
+      labels: this.#labels.slice(0, this.#labelCount),
+      labelEnds: Uint32Array.from(this.#labelEnds),
+      chunkEnds: Uint32Array.from(this.#chunkEnds),
+      mints: Float64Array.from(this.#mints),
+      maxts: Float64Array.from(this.#maxts),
+      encodings: Uint8Array.from(this.#encodings),
+      dataEnds: Uint32Array.from(this.#dataEnds),
+      data,
+    };
+    this.#symbols = [];
+    this.#labelCount = 0;
+    this.#labelEnds = [];
+    this.#chunkEnds = [];
+    this.#mints = [];
+    this.#maxts = [];
+    this.#encodings = [];
+    this.#dataEnds = [];
+    this.#dataLength = 0;
+    return frame;
+  }
+}
+
+/** Walks the series of a stream's frames. Keeps the stream's symbols; frames must come in order. */
+export class FrameReader {
+  readonly #symbols: string[] = [];
+  #frame: SeriesFrame | undefined;
+  #series = -1;
+
+  /** Starts a frame; `next` then walks it. */
+  enter(frame: SeriesFrame): void {
+    for (const symbol of frame.symbols) this.#symbols.push(symbol);
+    this.#frame = frame;
+    this.#series = -1;
+  }
+
+  /** Moves to the next series of the frame. */
+  next(): boolean {
+    return ++this.#series < (this.#frame?.labelEnds.length ?? 0);
+  }
+
+  get frame(): SeriesFrame {
+    return this.#frame!;
+  }
+
+  /** The series' labels; a fresh array of interned strings. */
+  labels(): Labels {
+    const { labels, labelEnds } = this.#frame!;
+    const to = labelEnds[this.#series]!;
+    const out: string[] = [];
+    for (let i = this.#series === 0 ? 0 : labelEnds[this.#series - 1]!; i < to; i++)
+      out.push(this.#symbols[labels[i]!]!);
+    return out;
+  }
+
+  get chunkFrom(): number {
+    return this.#series === 0 ? 0 : this.#frame!.chunkEnds[this.#series - 1]!;
+  }
+
+  get chunkTo(): number {
+    return this.#frame!.chunkEnds[this.#series]!;
+  }
+
+  /** Chunk `i` of the frame as a value; its bytes are a view. */
+  chunk(i: number): Chunk {
+    const { mints, maxts, encodings, dataEnds, data } = this.#frame!;
+    const from = i === 0 ? 0 : dataEnds[i - 1]!;
+    return { mint: mints[i]!, maxt: maxts[i]!, encoding: encodings[i]!, data: data.subarray(from, dataEnds[i]) };
+  }
+}

@@ -1,0 +1,7 @@
+#!/bin/sh
+# Regenerates what is committed but derived: gen/ from proto/, docs/flags/ from the option tables.
+set -eu
+cd "$(dirname "$0")/.."
+rm -rf gen && mkdir gen
+buf generate
+node main.ts docs flags docs/flags

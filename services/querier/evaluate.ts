@@ -1,0 +1,132 @@
+/** The querier's working half, on a query thread: knows the stores, evaluates queries, answers the HTTP API. */
+import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import type { StartComponent } from "#libs/kit/host.ts";
+import { formatDuration } from "#libs/kit/duration.ts";
+import { messageOf } from "#libs/kit/errors.ts";
+import { every } from "#libs/kit/every.ts";
+import { Gate } from "#libs/kit/gate.ts";
+import { type Handlers, Transfer } from "#libs/kit/rpc.ts";
+import { type ApiRequest, errorResponse, type MetricMetadata, PrometheusApi } from "#libs/promapi/api.ts";
+import { Engine } from "#libs/promql/engine.ts";
+import { storeBytesHandlers } from "#libs/storeapi/grpc-server.ts";
+import { storeOf } from "#libs/storeapi/port.ts";
+import { type KnownStore, ProxyStore } from "#libs/storeapi/proxy.ts";
+import type { Store, StoreInfo } from "#libs/storeapi/store.ts";
+import type { QuerierConfig } from "./config.ts";
+import { StoreSource } from "./source.ts";
+
+export interface EvaluateConfig {
+  readonly querier: QuerierConfig;
+  /** Components of this process that are stores. */
+  readonly localStores: readonly string[];
+  readonly flags: Readonly<Record<string, string>>;
+  readonly startedAtMs: number;
+  readonly retentionMs: number;
+}
+
+const INFO_INTERVAL_MS = 5000;
+
+export const start: StartComponent<EvaluateConfig> = async (config, context) => {
+  const { env } = context;
+  const { querier } = config;
+  const locals = config.localStores.map((name) => storeOf(name, context.peer(name)));
+  // Loaded only where stores are remote: grpc-js costs 12 MB in a thread.
+  const remotes: Store[] =
+    querier.endpoints.length === 0
+      ? []
+      : await import("#libs/storeapi/grpc-client.ts").then(({ grpcStore }) =>
+          querier.endpoints.map((address) => grpcStore(address, env)),
+        );
+  const infos = new Map<Store, StoreInfo | undefined>();
+  const refresh = async (): Promise<void> => {
+    await Promise.all(
+      remotes.map(async (store) => {
+        try {
+          infos.set(store, await store.info(env.stopping));
+        } catch (error) {
+          if (infos.get(store) !== undefined || !infos.has(store))
+            env.log.warn({ store: store.name, reason: messageOf(error) }, "store does not answer");
+          infos.set(store, undefined);
+        }
+      }),
+    );
+  };
+  await every(INFO_INTERVAL_MS, "store info", refresh, env);
+  // Stores of this process are asked each time: what was just written must be found.
+  const stores = async (): Promise<KnownStore[]> => [
+    ...(await Promise.all(locals.map(async (store) => ({ store, info: await store.info(env.stopping) })))),
+    ...remotes.map((store) => ({ store, info: infos.get(store) })),
+  ];
+  const proxy = new ProxyStore("querier", "query", stores);
+  const metadata = async (tenant: string): Promise<(readonly [string, MetricMetadata])[]> =>
+    config.localStores.includes("receiver") ? context.peer("receiver").call("metadata", tenant) : [];
+  const source = new StoreSource(proxy, querier, metadata);
+  const gate = new Gate(
+    `--query.max-concurrent is ${querier.maxConcurrent}`,
+    querier.maxConcurrent,
+    10 * querier.maxConcurrent,
+  );
+  const metrics = createMetrics(context.env.metrics, gate);
+  const api = new PrometheusApi({
+    engine: new Engine({
+      lookbackMs: querier.lookbackMs,
+      timeoutMs: querier.timeoutMs,
+      samplesMax: querier.maxSamples,
+      defaultStepMs: querier.defaultStepMs,
+    }),
+    source,
+    now: () => env.now(),
+    flags: config.flags,
+    startedAtMs: config.startedAtMs,
+    retentionText: formatDuration(config.retentionMs),
+    onQuery: ({ query, tenant, tookMs, samples }) => {
+      metrics.samples.inc(samples);
+      if (querier.slowQueryMs > 0 && tookMs > querier.slowQueryMs)
+        env.log.warn({ tenant, query, tookMs: Math.round(tookMs), samples }, "slow query");
+    },
+  });
+  return {
+    ...storeBytesHandlers(proxy),
+    async http(request: ApiRequest, signal) {
+      const end = metrics.duration.startTimer({
+        handler: request.path.startsWith("label/") ? "label_values" : request.path.slice(0, 40),
+      });
+      const response = await gate.run(() => api.handle(request, signal), signal).catch(errorResponse);
+      end();
+      metrics.responses.inc({ code: String(response.status) });
+      return new Transfer(response, [response.body.buffer]);
+    },
+    missingStores: async () => remotes.filter((store) => infos.get(store) === undefined).map(({ name }) => name),
+  } satisfies Handlers;
+};
+
+function createMetrics(
+  registry: Registry,
+  gate: Gate,
+): { samples: Counter; duration: Histogram<"handler">; responses: Counter<"code"> } {
+  const registers = [registry];
+  new Gauge({
+    name: "cairn_query_running",
+    help: "Queries being evaluated. Worry when it stays at --query.max-concurrent: others wait.",
+    registers,
+    collect() {
+      this.set(gate.running);
+    },
+  });
+  return {
+    samples: new Counter({ name: "cairn_query_samples_total", help: "Samples loaded by queries.", registers }),
+    duration: new Histogram({
+      name: "cairn_query_duration_seconds",
+      help: "How long API requests took, waiting included. Worry when dashboards feel it: seconds.",
+      labelNames: ["handler"] as const,
+      buckets: [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 30, 120],
+      registers,
+    }),
+    responses: new Counter({
+      name: "cairn_query_responses_total",
+      help: "API answers by status code. Worry about 5xx.",
+      labelNames: ["code"] as const,
+      registers,
+    }),
+  };
+}

@@ -1,0 +1,74 @@
+/** The querier's routes on the main thread: sockets and headers here, answers on a query thread. */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { errorResponse, type ApiRequest, type ApiResponse } from "#libs/promapi/api.ts";
+import type { Peer } from "#libs/kit/rpc.ts";
+import { tenantOf } from "#libs/model/tenant.ts";
+import { PAGE } from "./page.ts";
+
+export interface QueryRoutes {
+  readonly tenantHeader: string;
+  readonly defaultTenant: string;
+  readonly corsOrigin: string;
+}
+
+export function addQueryRoutes(app: FastifyInstance, querier: Peer, config: QueryRoutes): void {
+  app.addContentTypeParser("application/x-www-form-urlencoded", { parseAs: "string" }, (_request, body, done) =>
+    done(null, body),
+  );
+  for (const prefix of ["/api/v1/", "/prometheus/api/v1/"]) {
+    const handler = (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> =>
+      answer(request, reply, querier, config, prefix);
+    app.route({ method: ["GET", "POST"], url: `${prefix}*`, handler });
+    app.options(`${prefix}*`, (_request, reply) => cors(reply, config).code(204).send());
+  }
+  app.get("/", (_request, reply) =>
+    reply
+      .type("text/html; charset=utf-8")
+      .header("content-security-policy", "default-src 'self' 'unsafe-inline'")
+      .send(PAGE),
+  );
+}
+
+function cors(reply: FastifyReply, config: QueryRoutes): FastifyReply {
+  if (config.corsOrigin === "") return reply;
+  return reply
+    .header("access-control-allow-origin", config.corsOrigin)
+    .header("access-control-allow-methods", "GET, POST, OPTIONS")
+    .header(
+      "access-control-allow-headers",
+      "Accept, Authorization, Content-Type, Origin, X-Scope-OrgID, THANOS-TENANT",
+    );
+}
+
+async function answer(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  querier: Peer,
+  config: QueryRoutes,
+  prefix: string,
+): Promise<FastifyReply> {
+  const gone = new AbortController();
+  reply.raw.once("close", () => {
+    if (!reply.raw.writableFinished) gone.abort();
+  });
+  let response: ApiResponse;
+  try {
+    const url = request.raw.url ?? "";
+    const mark = url.indexOf("?");
+    const call: ApiRequest = {
+      method: request.method,
+      path: (mark < 0 ? url : url.slice(0, mark)).slice(prefix.length),
+      query: mark < 0 ? "" : url.slice(mark + 1),
+      form: typeof request.body === "string" ? request.body : "",
+      tenant: tenantOf(request.headers, config.tenantHeader, config.defaultTenant),
+    };
+    response = await querier.call<ApiResponse>("http", call, gone.signal);
+  } catch (error) {
+    response = errorResponse(error);
+  }
+  const { body } = response;
+  return cors(reply, config)
+    .code(response.status)
+    .headers(response.headers)
+    .send(Buffer.from(body.buffer, body.byteOffset, body.byteLength));
+}

@@ -1,0 +1,83 @@
+/** query: one PromQL endpoint over many stores. */
+import type { Env } from "#libs/kit/env.ts";
+import { createHttpServer } from "#libs/kit/admin-server.ts";
+import { serveGrpc } from "#libs/kit/grpc.ts";
+import { type ComponentSpec, type Host, startHost } from "#libs/kit/host.ts";
+import type { LogConfig } from "#libs/kit/log.ts";
+import { renderMetrics } from "#libs/kit/metrics.ts";
+import { type Address, describeConfig, formatAddress } from "#libs/kit/options.ts";
+import { storeGrpcService } from "#libs/storeapi/grpc-server.ts";
+import { type QuerierConfig, querierOptions } from "./config.ts";
+import type { EvaluateConfig } from "./evaluate.ts";
+import { addQueryRoutes } from "./http.ts";
+
+/** Query forms are small; a long query string by POST is some kilobytes. */
+const FORM_BYTES_MAX = 16 * 1024 * 1024;
+
+export function querierComponent(config: EvaluateConfig): ComponentSpec {
+  return { name: "querier", module: new URL("./evaluate.ts", import.meta.url), config };
+}
+
+export interface QueryServers {
+  readonly http: Address;
+  readonly grpc: Address;
+}
+
+/** Opens the HTTP port at once; `attach` connects it when the threads are up. */
+export async function openQueryHttp(
+  config: QuerierConfig,
+  env: Env,
+  ready: () => Promise<string[]>,
+): Promise<{ readonly address: Address; readonly attach: (host: Host) => void }> {
+  let host: Host | undefined;
+  const querier = (): Host => {
+    if (host === undefined) throw new Error("BUG: a query before the querier is up");
+    return host;
+  };
+  const allReady = async (): Promise<string[]> =>
+    host === undefined ? ["starting: stores are being opened"] : ready();
+  const server = createHttpServer(
+    env,
+    { metrics: () => renderMetrics(env.metrics, host), profiling: config.profiling },
+    allReady,
+    FORM_BYTES_MAX,
+  );
+  server.app.addHook("onRequest", async (request, reply) => {
+    // Probes and metrics answer from the first moment, queries once their data can be reached.
+    if (host === undefined && request.url.includes("/api/"))
+      await reply.code(503).type("text/plain").send("not ready: stores are being opened\n");
+  });
+  const peer = {
+    call: (...args: Parameters<ReturnType<Host["peer"]>["call"]>) =>
+      querier()
+        .peer("querier")
+        .call(...args),
+    stream: (...args: Parameters<ReturnType<Host["peer"]>["stream"]>) =>
+      querier()
+        .peer("querier")
+        .stream(...args),
+  };
+  addQueryRoutes(server.app, peer as ReturnType<Host["peer"]>, config);
+  const address = await server.listen(config.httpAddress);
+  return { address, attach: (attached) => void (host = attached) };
+}
+
+export async function startQuery(
+  config: QuerierConfig,
+  log: LogConfig,
+  env: Env,
+  onDeath: (thread: string, error: Error) => void,
+): Promise<void> {
+  const evaluate: EvaluateConfig = {
+    querier: config,
+    localStores: [],
+    flags: describeConfig(querierOptions, config),
+    startedAtMs: env.now(),
+    retentionMs: 0,
+  };
+  const http = await openQueryHttp(config, env, async () => []);
+  const host = await startHost([{ name: "query", components: [querierComponent(evaluate)] }], log, env, onDeath);
+  http.attach(host);
+  const grpc = await serveGrpc(config.grpcAddress, [storeGrpcService(host.peer("querier"))], env);
+  env.log.info({ http: formatAddress(http.address), grpc: formatAddress(grpc) }, "query is ready");
+}

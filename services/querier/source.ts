@@ -1,0 +1,181 @@
+/** Data for the HTTP API and the engine out of a Store: tenancy, replicas, frames to columns. */
+import type { SampleColumns } from "#libs/model/columns.ts";
+import { type Labels } from "#libs/model/labels.ts";
+import type { MatcherSpec } from "#libs/model/matcher.ts";
+import type { Answer, DataSource, LabelQuery, MetricMetadata, SourceOptions } from "#libs/promapi/api.ts";
+import type { OnWarning, QueryStorage, SelectRequest, SeriesBatch } from "#libs/promql/storage.ts";
+import { decodeChunks } from "#libs/storeapi/dedup.ts";
+import { joinAnswers } from "#libs/storeapi/proxy.ts";
+import type { LabelAnswer, LabelRequest, SeriesRequest, Store } from "#libs/storeapi/store.ts";
+import type { Chunk } from "#libs/tsdb/chunk/encoding.ts";
+import { FrameReader } from "#libs/tsdb/series/frame.ts";
+import { compareLabels, equalLabels, formatLabels } from "#libs/model/labels.ts";
+import type { QuerierConfig } from "./config.ts";
+
+export class StoreSource implements DataSource {
+  readonly #store: Store;
+  readonly #config: QuerierConfig;
+  readonly #metadata: (tenant: string) => Promise<readonly (readonly [string, MetricMetadata])[]>;
+
+  constructor(
+    store: Store,
+    config: QuerierConfig,
+    metadata: (tenant: string) => Promise<readonly (readonly [string, MetricMetadata])[]>,
+  ) {
+    this.#store = store;
+    this.#config = config;
+    this.#metadata = metadata;
+  }
+
+  #tenantMatchers(options: SourceOptions): MatcherSpec[] {
+    return this.#config.enforceTenancy ? [{ type: "=", name: this.#config.tenantLabel, value: options.tenant }] : [];
+  }
+
+  /** Labels that results go without: replica labels, and the tenant's where it is enforced. */
+  #without(options: SourceOptions): string[] {
+    const replicas = options.dedup ? (options.replicaLabels ?? this.#config.replicaLabels) : [];
+    return this.#config.enforceTenancy ? [...replicas, this.#config.tenantLabel] : [...replicas];
+  }
+
+  #partial(options: SourceOptions): boolean {
+    return options.partialResponse ?? this.#config.partialResponse;
+  }
+
+  storage(options: SourceOptions): QueryStorage {
+    const store = this.#store;
+    const tenant = this.#tenantMatchers(options);
+    const withoutLabels = this.#without(options);
+    const partialResponse = this.#partial(options);
+    return {
+      select(request: SelectRequest, onWarning: OnWarning, signal: AbortSignal): AsyncIterable<SeriesBatch> {
+        const seriesRequest: SeriesRequest = {
+          mint: request.mint,
+          maxt: request.maxt,
+          matchers: [...request.matchers, ...tenant],
+          skipChunks: false,
+          withoutLabels,
+          limit: 0,
+          partialResponse,
+        };
+        return batches(store, seriesRequest, onWarning, signal);
+      },
+    };
+  }
+
+  #labelRequests(query: LabelQuery, options: SourceOptions): LabelRequest[] {
+    const tenant = this.#tenantMatchers(options);
+    const selectors = query.selectors.length === 0 ? [[]] : query.selectors;
+    return selectors.map((matchers) => ({
+      mint: query.mint,
+      maxt: query.maxt,
+      matchers: [...matchers, ...tenant],
+      withoutLabels: this.#without(options),
+      limit: query.limit,
+      partialResponse: this.#partial(options),
+    }));
+  }
+
+  async #join(
+    query: LabelQuery,
+    options: SourceOptions,
+    ask: (request: LabelRequest) => Promise<LabelAnswer>,
+  ): Promise<Answer<readonly string[]>> {
+    return joinAnswers(await Promise.all(this.#labelRequests(query, options).map(ask)), query.limit);
+  }
+
+  labelNames(query: LabelQuery, options: SourceOptions, signal: AbortSignal): Promise<Answer<readonly string[]>> {
+    return this.#join(query, options, (request) => this.#store.labelNames(request, signal));
+  }
+
+  labelValues(
+    name: string,
+    query: LabelQuery,
+    options: SourceOptions,
+    signal: AbortSignal,
+  ): Promise<Answer<readonly string[]>> {
+    return this.#join(query, options, (request) => this.#store.labelValues(name, request, signal));
+  }
+
+  async series(query: LabelQuery, options: SourceOptions, signal: AbortSignal): Promise<Answer<readonly Labels[]>> {
+    const found = new Map<string, Labels>();
+    const warnings = new Set<string>();
+    for (const request of this.#labelRequests(query, options)) {
+      const reader = new FrameReader();
+      for await (const item of this.#store.series({ ...request, skipChunks: true }, signal)) {
+        if (item.kind === "warning") {
+          warnings.add(item.text);
+          continue;
+        }
+        reader.enter(item.frame);
+        while (reader.next()) {
+          const labels = reader.labels();
+          found.set(labels.join("\u{ff}"), labels);
+        }
+      }
+    }
+    return { values: [...found.values()].sort(compareLabels), warnings: [...warnings] };
+  }
+
+  async metadata(options: SourceOptions): Promise<ReadonlyMap<string, readonly MetricMetadata[]>> {
+    return new Map((await this.#metadata(options.tenant)).map(([metric, entry]) => [metric, [entry]]));
+  }
+}
+
+async function* batches(
+  store: Store,
+  request: SeriesRequest,
+  onWarning: OnWarning,
+  signal: AbortSignal,
+): AsyncGenerator<SeriesBatch> {
+  const reader = new FrameReader();
+  // The last series of a frame may go on in the next: it is held back until the next is seen.
+  let held: { labels: Labels; chunks: Chunk[] } | undefined;
+  for await (const item of store.series(request, signal)) {
+    if (item.kind === "warning") {
+      onWarning(item.text);
+      continue;
+    }
+    reader.enter(item.frame);
+    const ready: { labels: Labels; chunks: Chunk[] }[] = [];
+    while (reader.next()) {
+      const labels = reader.labels();
+      const chunks: Chunk[] = [];
+      for (let i = reader.chunkFrom; i < reader.chunkTo; i++) chunks.push(reader.chunk(i));
+      if (held !== undefined && equalLabels(held.labels, labels)) held.chunks.push(...chunks);
+      else {
+        if (held !== undefined) ready.push(held);
+        held = { labels, chunks };
+      }
+    }
+    if (ready.length > 0) yield new ChunkBatch(ready);
+  }
+  if (held !== undefined) yield new ChunkBatch([held]);
+}
+
+class ChunkBatch implements SeriesBatch {
+  readonly #series: readonly { labels: Labels; chunks: Chunk[] }[];
+  #at = -1;
+
+  constructor(series: readonly { labels: Labels; chunks: Chunk[] }[]) {
+    this.#series = series;
+  }
+
+  next(): boolean {
+    return ++this.#at < this.#series.length;
+  }
+
+  labels(): Labels {
+    return this.#series[this.#at]!.labels;
+  }
+
+  samples(columns: SampleColumns): void {
+    const { chunks, labels } = this.#series[this.#at]!;
+    if (chunks.some((chunk, i) => i > 0 && chunk.mint < chunks[i - 1]!.mint)) chunks.sort((a, b) => a.mint - b.mint);
+    try {
+      decodeChunks(chunks, columns, "chunk");
+    } catch (error) {
+      if (error instanceof Error) error.message = `series ${formatLabels(labels)}: ${error.message}`;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,69 @@
+import {
+  address,
+  boolean,
+  type ConfigOf,
+  duration,
+  integer,
+  labels,
+  type OptionTable,
+  size,
+  string,
+} from "#libs/kit/options.ts";
+
+/** Flags of `receive`, Thanos's names where it has one. */
+export const receiverOptions = {
+  remoteWriteAddress: address(
+    "remote-write.address",
+    "0.0.0.0:19291",
+    "Where remote write is taken: /api/v1/receive, /api/v1/push, /api/v1/write.",
+  ),
+  tsdbPath: string("tsdb.path", "./data", "Folder of the tenants' heads and blocks. `all` puts it below --data-dir."),
+  retentionMs: duration("tsdb.retention", "15d", "How long uploaded blocks stay on the local disk. 0d keeps them."),
+  tooFarInFutureMs: duration(
+    "tsdb.too-far-in-future.time-window",
+    "10m",
+    "Samples further ahead of the clock are refused. 0s takes any.",
+  ),
+  outOfOrderMs: duration(
+    "tsdb.out-of-order.time-window",
+    "0s",
+    "Not supported yet: must be 0s. Late samples are refused as out of order.",
+  ),
+  walFsyncIntervalMs: duration(
+    "wal.fsync-interval",
+    "0s",
+    "0s: a write is acknowledged after its log bytes are on the disk (fsync, shared by all writes that wait). Longer: after the kernel has them, with an fsync this often; a crash of the machine can then lose that much, a crash of the process nothing.",
+  ),
+  requestBytesMax: size(
+    "receive.request-size-limit",
+    "32MB",
+    "Largest body of a write, compressed and again decompressed; refused before it is decompressed.",
+  ),
+  seriesMax: integer(
+    "receive.series-limit",
+    5_000_000,
+    "Most series a tenant may have in memory; new ones above it are refused.",
+  ),
+  tenantsMax: integer("receive.tenants-limit", 1000, "Most tenants that may write; a new one above it is refused."),
+  labelsMax: integer("receive.label-count-limit", 200, "Most labels a series may have."),
+  labelNameBytesMax: size("receive.label-name-length-limit", "1KB", "Longest label name."),
+  labelValueBytesMax: size("receive.label-value-length-limit", "64KB", "Longest label value."),
+  tenantHeader: string(
+    "receive.tenant-header",
+    "THANOS-TENANT",
+    "Header that names the tenant; X-Scope-OrgID, the basic-auth user and the bearer token are tried after it.",
+  ),
+  defaultTenant: string("receive.default-tenant-id", "default-tenant", "Tenant of writes that name none."),
+  tenantLabel: string("receive.tenant-label-name", "tenant_id", "External label that carries the tenant."),
+  labels: labels("label", "", 'External labels of all data, name="value"; repeatable.'),
+  uploadCompacted: boolean("shipper.upload-compacted", false, "Uploads local blocks of higher compaction levels too."),
+  objstoreConfig: string(
+    "objstore.config",
+    "",
+    "Bucket to upload blocks to, as Thanos's YAML. `all` has a folder below --data-dir by default.",
+    { secret: true },
+  ),
+  objstoreConfigFile: string("objstore.config-file", "", "File with that YAML."),
+} satisfies OptionTable;
+
+export type ReceiverConfig = ConfigOf<typeof receiverOptions>;

@@ -1,0 +1,306 @@
+/**
+ * The receiver's working half, on its own thread: owns the heads of all tenants, applies writes, cuts and uploads
+ * blocks, and answers as a Store. The sockets are on the main thread (http.ts).
+ */
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { Counter, Gauge } from "prom-client";
+import { LimitError } from "#libs/kit/errors.ts";
+import { every } from "#libs/kit/every.ts";
+import type { ComponentContext, StartComponent } from "#libs/kit/host.ts";
+import type { Handlers } from "#libs/kit/rpc.ts";
+import { labelsFrom } from "#libs/model/labels.ts";
+import { type Bucket, openBucket, type BucketConfig } from "#libs/objstore/bucket.ts";
+import { ProxyStore } from "#libs/storeapi/proxy.ts";
+import { storeHandlers } from "#libs/storeapi/port.ts";
+import { storeBytesHandlers } from "#libs/storeapi/grpc-server.ts";
+import { ensureFolder } from "#libs/tsdb/files.ts";
+import type { ReceiverConfig } from "./config.ts";
+import { Shipper } from "./shipper.ts";
+import { TenantStore } from "./tenant-store.ts";
+import { applyWrite, decompress, type WriteVersion } from "./write-request.ts";
+
+const BLOCK_RANGE_MS = 2 * 3_600_000;
+const MAINTENANCE_MS = 30_000;
+/** Segments are checked for a cut after so many samples, so that a fast backfill does not outgrow the head. */
+const CUT_CHECK_SAMPLES = 500_000;
+
+export interface IngestConfig {
+  readonly receiver: ReceiverConfig;
+  readonly bucket: BucketConfig | undefined;
+}
+
+export interface WriteCall {
+  readonly tenant: string;
+  readonly version: WriteVersion;
+  readonly encoding: string;
+  readonly body: Uint8Array;
+}
+
+export interface WriteAnswer {
+  readonly status: number;
+  readonly text: string;
+  readonly samples: number;
+}
+
+class Tenants {
+  readonly #stores = new Map<string, Promise<TenantStore>>();
+  readonly #shippers = new Map<string, Shipper>();
+  readonly #config: ReceiverConfig;
+  readonly #bucket: Bucket | undefined;
+  readonly #context: ComponentContext;
+
+  constructor(config: ReceiverConfig, bucket: Bucket | undefined, context: ComponentContext) {
+    this.#config = config;
+    this.#bucket = bucket;
+    this.#context = context;
+  }
+
+  get all(): Promise<TenantStore[]> {
+    return Promise.all(this.#stores.values());
+  }
+
+  get count(): number {
+    return this.#stores.size;
+  }
+
+  async openExisting(): Promise<void> {
+    ensureFolder(this.#config.tsdbPath);
+    for (const name of readdirSync(this.#config.tsdbPath)) {
+      if (!name.startsWith(".") && statSync(join(this.#config.tsdbPath, name)).isDirectory()) await this.open(name);
+    }
+  }
+
+  /** @throws LimitError for a new tenant above the limit. */
+  get(tenant: string): Promise<TenantStore> {
+    const known = this.#stores.get(tenant);
+    if (known !== undefined) return known;
+    if (this.#stores.size >= this.#config.tenantsMax) {
+      throw new LimitError(
+        `${this.#stores.size} tenants write here, --receive.tenants-limit allows no more; raise it or use another receiver`,
+      );
+    }
+    return this.open(tenant);
+  }
+
+  open(tenant: string): Promise<TenantStore> {
+    const { tsdbPath, tenantLabel, labels, seriesMax } = this.#config;
+    const folder = join(tsdbPath, tenant);
+    const external = labelsFrom([...labels, [tenantLabel, tenant]]);
+    // The seed keeps senders from choosing labels that collide; it need not outlive the process.
+    const seed = new DataView(crypto.getRandomValues(new Uint8Array(4)).buffer).getInt32(0);
+    const options = { rangeMs: BLOCK_RANGE_MS, seriesMax, seed, log: this.#context.env.log };
+    const store = TenantStore.open(tenant, folder, external, options, this.#context.env);
+    this.#stores.set(tenant, store);
+    store.catch(() => this.#stores.delete(tenant)); // the caller sees the reason; the next request tries again
+    if (this.#bucket !== undefined) this.#shippers.set(tenant, new Shipper(folder, this.#bucket, external));
+    return store;
+  }
+
+  /** Cuts, uploads, and deletes what is uploaded and older than the retention. */
+  async maintain(): Promise<void> {
+    const { env } = this.#context;
+    for (const [tenant, opening] of this.#stores) {
+      const store = await opening;
+      await store.cut(async () => undefined);
+      await this.#ship(tenant, store);
+      const oldest = env.now() - this.#config.retentionMs;
+      const newest = store.blocks.reduce((max, { meta }) => Math.max(max, meta.maxTime), -Infinity);
+      for (const block of store.blocks) {
+        // The newest block stays: it tells a restart where the head begins.
+        if (this.#config.retentionMs === 0 || block.meta.maxTime > oldest || block.meta.maxTime === newest) continue;
+        if (this.#bucket !== undefined && this.#shippers.get(tenant)?.isUploaded(block.meta.ulid) !== true) continue;
+        store.drop(block);
+        env.log.info({ block: block.meta.ulid, tenant }, "local block deleted after its retention");
+      }
+    }
+  }
+
+  async #ship(tenant: string, store: TenantStore): Promise<void> {
+    const shipper = this.#shippers.get(tenant);
+    if (shipper === undefined) return;
+    const { env } = this.#context;
+    for (const block of store.blocks) {
+      if (block.meta.compaction.level > 1 && !this.#config.uploadCompacted) continue;
+      const startedAt = performance.now();
+      if (await shipper.upload(block, env.now())) {
+        env.log.info(
+          { block: block.meta.ulid, tenant, tookMs: Math.round(performance.now() - startedAt) },
+          "block uploaded",
+        );
+      }
+    }
+    shipper.forget(new Set(store.blocks.map(({ meta }) => meta.ulid)));
+  }
+
+  async close(): Promise<void> {
+    for (const store of await this.all) await store.close();
+  }
+}
+
+export const start: StartComponent<IngestConfig> = async ({ receiver, bucket: bucketConfig }, context) => {
+  const { env } = context;
+  const bucket = bucketConfig === undefined ? undefined : openBucket(bucketConfig, env);
+  const tenants = new Tenants(receiver, bucket, context);
+  await tenants.openExisting();
+  env.defer("heads", () => tenants.close());
+  const metrics = createMetrics(context, tenants);
+
+  let sinceCheck = 0;
+  let maintaining: Promise<void> | undefined;
+  const maintain = (): Promise<void> => {
+    maintaining ??= tenants.maintain().finally(() => (maintaining = undefined));
+    return maintaining;
+  };
+  await every(
+    MAINTENANCE_MS,
+    "head maintenance",
+    () => maintain().catch((err: unknown) => env.log.error({ err }, "head maintenance failed; it is tried again")),
+    env,
+  );
+  env.defer("head maintenance under way", () => maintaining?.catch(() => undefined)); // logged where it was started
+  syncInBackground(receiver.walFsyncIntervalMs, tenants, context);
+
+  const limits = {
+    requestBytesMax: receiver.requestBytesMax,
+    labelsMax: receiver.labelsMax,
+    nameBytesMax: receiver.labelNameBytesMax,
+    valueBytesMax: receiver.labelValueBytesMax,
+  };
+
+  const write = async ({ tenant, version, encoding, body }: WriteCall): Promise<WriteAnswer> => {
+    const store = await tenants.get(tenant);
+    const compressed = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+    const message = decompress(compressed, encoding, receiver.requestBytesMax);
+    const latestTime = receiver.tooFarInFutureMs === 0 ? Infinity : env.now() + receiver.tooFarInFutureMs;
+    const outcome = applyWrite(store.head, message, version, { ...limits, latestTime });
+    store.addMetadata(outcome.metadata);
+    if (receiver.walFsyncIntervalMs === 0) await store.head.durable();
+    metrics.samples.inc({ tenant }, outcome.samplesStored);
+    for (const [reason, count] of outcome.refused) metrics.refused.inc({ tenant, reason }, count);
+    if (outcome.exemplarsDropped > 0) metrics.exemplars.inc({ tenant }, outcome.exemplarsDropped);
+    sinceCheck += outcome.samplesStored;
+    if (sinceCheck >= CUT_CHECK_SAMPLES) {
+      sinceCheck = 0;
+      if (store.head.isCuttable)
+        void maintain().catch((err: unknown) => env.log.error({ err }, "head maintenance failed; it is tried again"));
+    }
+    if (outcome.errors.length === 0) return { status: 204, text: "", samples: outcome.samplesStored };
+    return {
+      status: outcome.isLimit ? 429 : 400,
+      text: errorText(version, outcome.errors, outcome.samplesStored),
+      samples: outcome.samplesStored,
+    };
+  };
+
+  const proxy = new ProxyStore("receiver", "receive", async () =>
+    Promise.all((await tenants.all).map(async (store) => ({ store, info: await store.info() }))),
+  );
+  return {
+    ...storeHandlers(proxy),
+    ...storeBytesHandlers(proxy),
+    write,
+    trouble: async () => {
+      const reasons: string[] = [];
+      for (const store of await tenants.all) {
+        const trouble = store.head.trouble();
+        if (trouble !== undefined) reasons.push(`${store.name}: ${trouble}`);
+      }
+      return reasons;
+    },
+    metadata: async (tenant: string) => {
+      const store = (await tenants.all).find(({ folder }) => folder === join(receiver.tsdbPath, tenant));
+      return [...(store?.metadata ?? [])];
+    },
+    headStats: async (tenant: string) => {
+      const store = (await tenants.all).find(({ folder }) => folder === join(receiver.tsdbPath, tenant));
+      return store?.head.stats;
+    },
+  } satisfies Handlers;
+};
+
+function errorText(version: WriteVersion, errors: readonly string[], stored: number): string {
+  if (version === 2) return `${errors.join("\n")}\n`;
+  return `${errors[0]!}${stored > 0 ? ` (${errors.length} or more samples refused; the other ${stored} of this request are stored)` : ""}\n`;
+}
+
+/** With an fsync interval, heads are synced behind the acknowledgements. */
+function syncInBackground(intervalMs: number, tenants: Tenants, { env }: ComponentContext): void {
+  if (intervalMs === 0) return;
+  const timer = setInterval(() => {
+    void (async () => {
+      for (const store of await tenants.all) await store.head.durable();
+    })().catch((err: unknown) => env.log.error({ err }, "log sync failed"));
+  }, intervalMs);
+  env.defer("log sync", () => clearInterval(timer));
+}
+
+interface Metrics {
+  readonly samples: Counter<"tenant">;
+  readonly refused: Counter<"tenant" | "reason">;
+  readonly exemplars: Counter<"tenant">;
+}
+
+function createMetrics({ env }: ComponentContext, tenants: Tenants): Metrics {
+  const registers = [env.metrics];
+  new Gauge({
+    name: "cairn_head_series",
+    help: "Series in memory. Worry when it nears --receive.series-limit: new series are then refused.",
+    labelNames: ["tenant"],
+    registers,
+    async collect() {
+      for (const store of await tenants.all) this.set({ tenant: tenantOf(store) }, store.head.seriesCount);
+    },
+  });
+  new Gauge({
+    name: "cairn_head_arena_bytes",
+    help: "Memory of heads in typed arenas, outside the JavaScript heap.",
+    labelNames: ["tenant"],
+    registers,
+    async collect() {
+      for (const store of await tenants.all) this.set({ tenant: tenantOf(store) }, store.head.bytes);
+    },
+  });
+  new Gauge({
+    name: "cairn_wal_written_bytes",
+    help: "Bytes handed to the log since the start.",
+    labelNames: ["tenant"],
+    registers,
+    async collect() {
+      for (const store of await tenants.all) this.set({ tenant: tenantOf(store) }, store.head.wal.bytesTotal);
+    },
+  });
+  new Gauge({
+    name: "cairn_wal_syncs",
+    help: "fsyncs of the log since the start; writes that wait together share one.",
+    labelNames: ["tenant"],
+    registers,
+    async collect() {
+      for (const store of await tenants.all) this.set({ tenant: tenantOf(store) }, store.head.wal.syncsTotal);
+    },
+  });
+  return {
+    samples: new Counter({
+      name: "cairn_receive_samples_total",
+      help: "Samples stored.",
+      labelNames: ["tenant"],
+      registers,
+    }),
+    refused: new Counter({
+      name: "cairn_receive_refused_samples_total",
+      help: "Samples refused, by reason. Worry about any that keeps growing: the sender drops them.",
+      labelNames: ["tenant", "reason"] as const,
+      registers,
+    }),
+    exemplars: new Counter({
+      name: "cairn_receive_dropped_exemplars_total",
+      help: "Exemplars that came with samples; they are not stored yet.",
+      labelNames: ["tenant"],
+      registers,
+    }),
+  };
+}
+
+function tenantOf(store: TenantStore): string {
+  return store.folder.slice(store.folder.lastIndexOf("/") + 1);
+}

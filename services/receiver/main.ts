@@ -1,0 +1,76 @@
+/**
+ * receive: takes remote write into per-tenant heads, cuts blocks of two hours and uploads them.
+ *
+ *   HTTP (main thread) ──▶ ingest thread: heads, log ──▶ blocks ──▶ bucket
+ */
+import type { Env } from "#libs/kit/env.ts";
+import { createHttpServer } from "#libs/kit/admin-server.ts";
+import { BadRequestError } from "#libs/kit/errors.ts";
+import { serveGrpc } from "#libs/kit/grpc.ts";
+import { type Host, startHost, type ThreadSpec } from "#libs/kit/host.ts";
+import type { LogConfig } from "#libs/kit/log.ts";
+import { renderMetrics } from "#libs/kit/metrics.ts";
+import { type Address, address, type ConfigOf, formatAddress, type OptionTable } from "#libs/kit/options.ts";
+import { readBucketConfig, type BucketConfig } from "#libs/objstore/bucket.ts";
+import { storeGrpcService } from "#libs/storeapi/grpc-server.ts";
+import { type ReceiverConfig, receiverOptions } from "./config.ts";
+import { addWriteRoutes } from "./http.ts";
+import type { IngestConfig } from "./ingest.ts";
+
+export const receiveOptions = {
+  ...receiverOptions,
+  httpAddress: address("http-address", "0.0.0.0:10902", "Probes and metrics."),
+  grpcAddress: address("grpc-address", "0.0.0.0:10901", "Store API."),
+} satisfies OptionTable;
+
+/** The thread that owns the heads. */
+export function ingestThread(receiver: ReceiverConfig, bucket: BucketConfig | undefined): ThreadSpec {
+  if (receiver.outOfOrderMs !== 0) {
+    throw new BadRequestError("--tsdb.out-of-order.time-window: late samples are not supported yet, it must be 0s");
+  }
+  const config: IngestConfig = { receiver, bucket };
+  return {
+    name: "ingest",
+    components: [{ name: "receiver", module: new URL("./ingest.ts", import.meta.url), config }],
+  };
+}
+
+/** The write port. @returns where it listens. */
+export async function serveWrites(receiver: ReceiverConfig, host: Host, env: Env): Promise<Address> {
+  const peer = host.peer("receiver");
+  const ready = (): Promise<string[]> => peer.call("trouble", undefined);
+  const server = createHttpServer(
+    env,
+    { metrics: () => renderMetrics(env.metrics, host), profiling: false },
+    ready,
+    receiver.requestBytesMax,
+  );
+  addWriteRoutes(server.app, peer, { tenantHeader: receiver.tenantHeader, defaultTenant: receiver.defaultTenant });
+  return server.listen(receiver.remoteWriteAddress);
+}
+
+export async function startReceive(
+  config: ConfigOf<typeof receiveOptions>,
+  log: LogConfig,
+  env: Env,
+  onDeath: (thread: string, error: Error) => void,
+): Promise<void> {
+  const bucket = readBucketConfig(config.objstoreConfig, config.objstoreConfigFile);
+  let host: Host | undefined;
+  const ready = async (): Promise<string[]> =>
+    host === undefined ? ["heads: being opened"] : host.peer("receiver").call("trouble", undefined);
+  const admin = createHttpServer(
+    env,
+    { metrics: () => renderMetrics(env.metrics, host), profiling: false },
+    ready,
+    1 << 20,
+  );
+  const http = await admin.listen(config.httpAddress);
+  host = await startHost([ingestThread(config, bucket)], log, env, onDeath);
+  const grpc = await serveGrpc(config.grpcAddress, [storeGrpcService(host.peer("receiver"))], env);
+  const remoteWrite = await serveWrites(config, host, env);
+  env.log.info(
+    { http: formatAddress(http), grpc: formatAddress(grpc), remoteWrite: formatAddress(remoteWrite) },
+    "receive is ready",
+  );
+}

@@ -1,0 +1,438 @@
+/**
+ * Remote write 1.0 and 2.0 bodies, walked without building objects: the bytes of a series' labels are the key that
+ * finds it in the head, samples go into columns. Generated protobuf takes 6.5 µs a sample for the same, this 0.2.
+ *
+ * `parseV1` and `parseV2` read the whole message before anything is applied: a body that is broken anywhere stores
+ * nothing, as with Prometheus. Every length is checked against the part it lies in.
+ */
+import { isUtf8 } from "node:buffer";
+import { BadRequestError } from "#libs/kit/errors.ts";
+import { type Labels, METRIC_NAME, quoteGo, isLegacyLabelName } from "#libs/model/labels.ts";
+import { ByteWriter } from "#libs/tsdb/encoding/writer.ts";
+
+export interface MetadataEntry {
+  readonly metric: string;
+  readonly type: string;
+  readonly help: string;
+  readonly unit: string;
+}
+
+const METADATA_TYPES = [
+  "unknown",
+  "counter",
+  "gauge",
+  "histogram",
+  "gaugehistogram",
+  "summary",
+  "info",
+  "stateset",
+] as const;
+
+/** A parsed request: series i has the key [keyFrom, keyTo) and the samples up to `sampleEnds[i]`. */
+export class ParsedWrite {
+  /** Of the keys: the body itself, or `extra` where the labels had to be put together. */
+  body: Buffer = Buffer.alloc(0);
+  extra: ByteWriter = new ByteWriter(256);
+  seriesCount = 0;
+  keyFrom = new Int32Array(4096);
+  keyTo = new Int32Array(4096);
+  inExtra = new Uint8Array(4096);
+  sampleEnds = new Int32Array(4096);
+  histograms = new Int32Array(4096);
+  /** What is wrong with a series of 2.0 before its labels are looked at, by series. */
+  broken = new Map<number, string>();
+  sampleCount = 0;
+  times = new Float64Array(4096);
+  values = new Float64Array(4096);
+  words = new Int32Array(this.values.buffer);
+  histogramCount = 0;
+  exemplarCount = 0;
+  /** Metric metadata of 1.0. */
+  metadata: MetadataEntry[] = [];
+
+  start(body: Buffer): void {
+    this.body = body;
+    this.extra.clear();
+    this.seriesCount = 0;
+    this.sampleCount = 0;
+    this.histogramCount = 0;
+    this.exemplarCount = 0;
+    this.broken.clear();
+    this.metadata = [];
+  }
+
+  endSeries(from: number, to: number, inExtra: boolean, histograms: number): void {
+    const i = this.seriesCount++;
+    if (i === this.keyFrom.length) this.#growSeries();
+    this.keyFrom[i] = from;
+    this.keyTo[i] = to;
+    this.inExtra[i] = inExtra ? 1 : 0;
+    this.sampleEnds[i] = this.sampleCount;
+    this.histograms[i] = histograms;
+    this.histogramCount += histograms;
+  }
+
+  addSample(time: number, low: number, high: number): void {
+    const i = this.sampleCount++;
+    if (i === this.times.length) {
+      const times = new Float64Array(i * 2);
+      const values = new Float64Array(i * 2);
+      const words = new Int32Array(values.buffer);
+      times.set(this.times);
+      words.set(this.words);
+      this.times = times;
+      this.values = values;
+      this.words = words;
+    }
+    this.times[i] = time;
+    this.words[2 * i] = low;
+    this.words[2 * i + 1] = high;
+  }
+
+  #growSeries(): void {
+    const grow = (list: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> => {
+      const larger = new Int32Array(list.length * 2);
+      larger.set(list);
+      return larger;
+    };
+    this.keyFrom = grow(this.keyFrom);
+    this.keyTo = grow(this.keyTo);
+    this.sampleEnds = grow(this.sampleEnds);
+    this.histograms = grow(this.histograms);
+    const inExtra = new Uint8Array(this.inExtra.length * 2);
+    inExtra.set(this.inExtra);
+    this.inExtra = inExtra;
+  }
+}
+
+/** Position after the varint read last; module state keeps the walk free of objects. */
+let at = 0;
+
+function truncated(): never {
+  throw new BadRequestError("unexpected EOF");
+}
+
+/** A varint below `end` as an unsigned number; above 2^53 it is rounded, which no length survives. */
+function uvarint(bytes: Buffer, end: number): number {
+  let value = 0;
+  let scale = 1;
+  for (let i = 0; i < 10; i++) {
+    if (at >= end) truncated();
+    const byte = bytes[at++]!;
+    value += (byte & 0x7f) * scale;
+    if (byte < 0x80) return value;
+    scale *= 128;
+  }
+  throw new BadRequestError("proto: integer overflow");
+}
+
+/** An int64 varint below `end`. */
+function int64(bytes: Buffer, end: number): number {
+  const start = at;
+  const value = uvarint(bytes, end);
+  if (at - start < 10) return value;
+  // Ten bytes: negative, two's complement.
+  let big = 0n;
+  for (let i = start; i < at; i++) big |= BigInt(bytes[i]! & 0x7f) << BigInt(7 * (i - start));
+  return Number(BigInt.asIntN(64, big));
+}
+
+/** Reads a length and checks that so many bytes are there. @returns the end of the part. */
+function part(bytes: Buffer, end: number): number {
+  const length = uvarint(bytes, end);
+  if (length > end - at) truncated();
+  return at + length;
+}
+
+/** Passes over a field of any known wire type. */
+function skip(bytes: Buffer, tag: number, end: number): void {
+  switch (tag & 7) {
+    case 0:
+      uvarint(bytes, end);
+      return;
+    case 1:
+      at += 8;
+      break;
+    case 2:
+      at = part(bytes, end);
+      return;
+    case 5:
+      at += 4;
+      break;
+    default:
+      throw new BadRequestError(`proto: illegal wireType ${tag & 7}`);
+  }
+  if (at > end) truncated();
+}
+
+/** Checks that a message is made of whole fields. */
+function walkFields(bytes: Buffer, end: number): void {
+  while (at < end) {
+    const tag = uvarint(bytes, end);
+    if (tag >>> 3 === 0) throw new BadRequestError(`proto: illegal tag ${tag >>> 3} (wire type ${tag & 7})`);
+    skip(bytes, tag, end);
+  }
+}
+
+const TAG = {
+  DOUBLE_1: 0x09,
+  VARINT_2: 0x10,
+  LEN_1: 0x0a,
+  LEN_2: 0x12,
+  LEN_3: 0x1a,
+  LEN_4: 0x22,
+  LEN_5: 0x2a,
+} as const;
+
+/** A Sample message, the same in both versions; field 3 of 2.0, the start timestamp, is read over. */
+function sample(bytes: Buffer, end: number, into: ParsedWrite): void {
+  let low = 0;
+  let high = 0;
+  let time = 0;
+  while (at < end) {
+    const tag = uvarint(bytes, end);
+    if (tag === TAG.DOUBLE_1) {
+      if (at + 8 > end) truncated();
+      low = bytes.readInt32LE(at);
+      high = bytes.readInt32LE(at + 4);
+      at += 8;
+    } else if (tag === TAG.VARINT_2) time = int64(bytes, end);
+    else skip(bytes, tag, end);
+  }
+  into.addSample(time, low, high);
+}
+
+/** WriteRequest { 1 timeseries, 3 metadata }; TimeSeries { 1 labels, 2 samples, 3 exemplars, 4 histograms }. */
+export function parseV1(body: Buffer, into: ParsedWrite): void {
+  into.start(body);
+  at = 0;
+  const end = body.length;
+  while (at < end) {
+    const tag = uvarint(body, end);
+    if (tag >>> 3 === 0) throw new BadRequestError(`proto: illegal tag ${tag >>> 3} (wire type ${tag & 7})`);
+    if (tag === TAG.LEN_1) seriesV1(body, part(body, end), into);
+    else if (tag === TAG.LEN_3) into.metadata.push(metadata(body, part(body, end)));
+    else skip(body, tag, end);
+  }
+}
+
+/** MetricMetadata { 1 type, 2 metric_family_name, 4 help, 5 unit }. */
+function metadata(body: Buffer, end: number): MetadataEntry {
+  const entry = { type: "unknown", metric: "", help: "", unit: "" };
+  while (at < end) {
+    const tag = uvarint(body, end);
+    if (tag === 0x08) entry.type = METADATA_TYPES[uvarint(body, end)] ?? "unknown";
+    else if (tag === TAG.LEN_2 || tag === TAG.LEN_4 || tag === TAG.LEN_5) {
+      const textEnd = part(body, end);
+      const text = body.toString("utf8", at, textEnd);
+      at = textEnd;
+      if (tag === TAG.LEN_2) entry.metric = text;
+      else if (tag === TAG.LEN_4) entry.help = text;
+      else entry.unit = text;
+    } else skip(body, tag, end);
+  }
+  return entry;
+}
+
+function seriesV1(body: Buffer, end: number, into: ParsedWrite): void {
+  const from = at;
+  // Labels come first and together from every sender known: their bytes are the key as they lie.
+  while (at < end && body[at] === TAG.LEN_1) {
+    at++;
+    at = part(body, end);
+  }
+  const to = at;
+  let histograms = 0;
+  let scattered: number[] | undefined;
+  while (at < end) {
+    const start = at;
+    const tag = uvarint(body, end);
+    if (tag === TAG.LEN_2) {
+      const sampleEnd = part(body, end);
+      sample(body, sampleEnd, into);
+    } else if (tag === TAG.LEN_1) {
+      const labelEnd = part(body, end);
+      (scattered ??= []).push(start, labelEnd);
+      at = labelEnd;
+    } else if (tag === TAG.LEN_3 || tag === TAG.LEN_4) {
+      const fieldEnd = part(body, end);
+      walkFields(body, fieldEnd);
+      if (tag === TAG.LEN_3) into.exemplarCount++;
+      else histograms++;
+    } else skip(body, tag, end);
+  }
+  if (scattered === undefined) {
+    into.endSeries(from, to, false, histograms);
+    return;
+  }
+  const extraFrom = into.extra.length;
+  into.extra.raw(body.subarray(from, to));
+  for (let i = 0; i < scattered.length; i += 2) into.extra.raw(body.subarray(scattered[i], scattered[i + 1]));
+  into.endSeries(extraFrom, into.extra.length, true, histograms);
+}
+
+/** Request { 4 symbols, 5 timeseries }; TimeSeries { 1 labels_refs, 2 samples, 3 histograms, 4 exemplars, 5 metadata }. */
+export function parseV2(body: Buffer, into: ParsedWrite): void {
+  into.start(body);
+  at = 0;
+  const end = body.length;
+  const symbols: number[] = [];
+  const series: number[] = [];
+  while (at < end) {
+    const tag = uvarint(body, end);
+    if (tag >>> 3 === 0) throw new BadRequestError(`proto: illegal tag ${tag >>> 3} (wire type ${tag & 7})`);
+    if (tag === TAG.LEN_4) {
+      const symbolEnd = part(body, end);
+      symbols.push(at, symbolEnd);
+      at = symbolEnd;
+    } else if (tag === TAG.LEN_5) {
+      const seriesEnd = part(body, end);
+      series.push(at, seriesEnd);
+      at = seriesEnd;
+    } else skip(body, tag, end);
+  }
+  // Symbols may stand behind the series in the message.
+  for (let i = 0; i < series.length; i += 2) {
+    at = series[i]!;
+    seriesV2(body, series[i + 1]!, symbols, into);
+  }
+}
+
+function seriesV2(body: Buffer, end: number, symbols: readonly number[], into: ParsedWrite): void {
+  const refs: number[] = [];
+  let histograms = 0;
+  const samplesBefore = into.sampleCount;
+  while (at < end) {
+    const tag = uvarint(body, end);
+    if (tag === TAG.LEN_1) {
+      const refsEnd = part(body, end);
+      while (at < refsEnd) refs.push(uvarint(body, refsEnd));
+    } else if (tag === 0x08) refs.push(uvarint(body, end));
+    else if (tag === TAG.LEN_2) {
+      const sampleEnd = part(body, end);
+      sample(body, sampleEnd, into);
+    } else if (tag === TAG.LEN_3 || tag === TAG.LEN_4 || tag === TAG.LEN_5) {
+      const fieldEnd = part(body, end);
+      walkFields(body, fieldEnd);
+      if (tag === TAG.LEN_3) histograms++;
+      else if (tag === TAG.LEN_4) into.exemplarCount++;
+    } else skip(body, tag, end);
+  }
+  const from = into.extra.length;
+  const problem = writeRefs(body, refs, symbols, into.extra);
+  if (problem !== undefined)
+    into.broken.set(into.seriesCount, `parsing labels for series [${refs.join(" ")}]: ${problem}`);
+  else if (into.sampleCount === samplesBefore && histograms === 0) into.broken.set(into.seriesCount, "");
+  into.endSeries(from, into.extra.length, true, histograms);
+}
+
+/** Writes the key that the same labels would have in 1.0. @returns what is wrong with the references. */
+function writeRefs(
+  body: Buffer,
+  refs: readonly number[],
+  symbols: readonly number[],
+  out: ByteWriter,
+): string | undefined {
+  if (refs.length % 2 !== 0) return `invalid labelRefs length ${refs.length}`;
+  const count = symbols.length / 2;
+  for (let i = 0; i < refs.length; i += 2) {
+    const name = refs[i]!;
+    const value = refs[i + 1]!;
+    if (name >= count || value >= count)
+      return `labelRefs ${name} (name) = ${value} (value) outside of symbols table (size ${count})`;
+    const nameBytes = symbols[2 * name + 1]! - symbols[2 * name]!;
+    const valueBytes = symbols[2 * value + 1]! - symbols[2 * value]!;
+    out.u8(TAG.LEN_1);
+    out.uvarint(2 + varintBytes(nameBytes) + nameBytes + varintBytes(valueBytes) + valueBytes);
+    out.u8(TAG.LEN_1);
+    out.uvarint(nameBytes);
+    out.raw(body.subarray(symbols[2 * name], symbols[2 * name + 1]));
+    out.u8(TAG.LEN_2);
+    out.uvarint(valueBytes);
+    out.raw(body.subarray(symbols[2 * value], symbols[2 * value + 1]));
+  }
+  return undefined;
+}
+
+function varintBytes(value: number): number {
+  return value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x200000 ? 3 : value < 0x10000000 ? 4 : 5;
+}
+
+export interface LabelLimits {
+  readonly labelsMax: number;
+  readonly nameBytesMax: number;
+  readonly valueBytesMax: number;
+}
+
+/** The labels of a key, sorted and without empty values, or what is wrong with them. */
+export function readLabels(
+  bytes: Buffer,
+  from: number,
+  to: number,
+  limits: LabelLimits,
+): Labels | { readonly problem: string } {
+  const pairs: { name: Buffer; value: Buffer }[] = [];
+  at = from;
+  while (at < to) {
+    uvarint(bytes, to); // the tag of a label
+    const end = part(bytes, to);
+    let name = bytes.subarray(0, 0);
+    let value = name;
+    while (at < end) {
+      const tag = uvarint(bytes, end);
+      if (tag === TAG.LEN_1 || tag === TAG.LEN_2) {
+        const textEnd = part(bytes, end);
+        if (tag === TAG.LEN_1) name = bytes.subarray(at, textEnd);
+        else value = bytes.subarray(at, textEnd);
+        at = textEnd;
+      } else skip(bytes, tag, end);
+    }
+    pairs.push({ name, value });
+  }
+  pairs.sort((a, b) => Buffer.compare(a.name, b.name));
+  const shown = (): string => `{${pairs.map(({ name, value }) => `${showName(name)}=${showBytes(value)}`).join(", ")}}`;
+  const invalid = (): { problem: string } => ({ problem: `invalid metric name or labels, got ${shown()}` });
+  const labels: string[] = [];
+  let named = false;
+  let previous: Buffer | undefined;
+  for (const { name, value } of pairs) {
+    if (name.length === 0 || !isUtf8(name) || !isUtf8(value)) return invalid();
+    if (previous !== undefined && previous.equals(name)) {
+      return { problem: `invalid labels for series, labels ${shown()}, duplicated label ${name.toString("utf8")}` };
+    }
+    previous = name;
+    if (name.length > limits.nameBytesMax) {
+      return {
+        problem: `label name of ${name.length} bytes, --receive.label-name-length-limit is ${limits.nameBytesMax}: ${name.toString("utf8", 0, 60)}…`,
+      };
+    }
+    if (value.length > limits.valueBytesMax) {
+      return {
+        problem: `value of label ${name.toString("utf8")} has ${value.length} bytes, --receive.label-value-length-limit is ${limits.valueBytesMax}`,
+      };
+    }
+    const text = name.toString("utf8");
+    if (text === METRIC_NAME) {
+      if (value.length === 0) return invalid();
+      named = true;
+    }
+    if (value.length > 0) labels.push(text, value.toString("utf8"));
+  }
+  if (!named) return invalid();
+  if (labels.length / 2 > limits.labelsMax) {
+    return {
+      problem: `${labels.length / 2} labels, --receive.label-count-limit is ${limits.labelsMax}: ${shown().slice(0, 300)}`,
+    };
+  }
+  return labels;
+}
+
+function showName(name: Buffer): string {
+  const text = name.toString("utf8");
+  return isUtf8(name) && isLegacyLabelName(text) ? text : showBytes(name);
+}
+
+function showBytes(bytes: Buffer): string {
+  if (isUtf8(bytes)) return quoteGo(bytes.toString("utf8"));
+  return `"${Array.from(bytes, (byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, "0")}`)).join("")}"`;
+}

@@ -1,0 +1,93 @@
+/**
+ * Uploads blocks: chunks, then index, then meta.json, whose presence makes a block complete for every reader. What a
+ * crash cut short is uploaded again; what is there is known from the bucket, `thanos.shipper.json` only spares the
+ * question. Format: thanos/pkg/shipper.
+ */
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { codeOf } from "#libs/kit/errors.ts";
+import { type Labels, labelsToObject } from "#libs/model/labels.ts";
+import type { Bucket } from "#libs/objstore/bucket.ts";
+import { type BlockMeta, formatMeta, type ThanosMeta } from "#libs/tsdb/block/meta.ts";
+import { writeFileAtomic } from "#libs/tsdb/files.ts";
+import type { LocalBlock } from "./tenant-store.ts";
+
+const STATE_FILE = "thanos.shipper.json";
+
+export class Shipper {
+  readonly #folder: string;
+  readonly #bucket: Bucket;
+  readonly #external: Labels;
+  readonly #uploaded: Set<string>;
+
+  constructor(folder: string, bucket: Bucket, external: Labels) {
+    this.#folder = folder;
+    this.#bucket = bucket;
+    this.#external = external;
+    this.#uploaded = new Set(readState(join(folder, STATE_FILE)));
+  }
+
+  isUploaded(ulid: string): boolean {
+    return this.#uploaded.has(ulid);
+  }
+
+  /** Uploads a block unless it is in the bucket. @returns whether bytes were sent. */
+  async upload(block: LocalBlock, nowMs: number): Promise<boolean> {
+    const { ulid } = block.meta;
+    if (this.#uploaded.has(ulid)) return false;
+    let sent = false;
+    if (!(await this.#bucket.exists(`${ulid}/meta.json`))) {
+      const segments = readdirSync(join(block.path, "chunks")).sort();
+      for (const segment of segments)
+        await this.#bucket.put(`${ulid}/chunks/${segment}`, { path: join(block.path, "chunks", segment) });
+      await this.#bucket.put(`${ulid}/index`, { path: join(block.path, "index") });
+      await this.#bucket.put(`${ulid}/meta.json`, Buffer.from(formatMeta(this.#uploadMeta(block, segments, nowMs))));
+      sent = true;
+    }
+    this.#uploaded.add(ulid);
+    this.#save();
+    return sent;
+  }
+
+  #uploadMeta(block: LocalBlock, segments: readonly string[], nowMs: number): BlockMeta {
+    const sizeOf = (name: string): number => statSync(join(block.path, name)).size;
+    const thanos: ThanosMeta = {
+      version: 1,
+      labels: labelsToObject(this.#external),
+      downsample: { resolution: 0 },
+      source: "receive",
+      segment_files: segments,
+      files: [
+        ...segments.map((segment) => ({ rel_path: `chunks/${segment}`, size_bytes: sizeOf(`chunks/${segment}`) })),
+        { rel_path: "index", size_bytes: sizeOf("index") },
+        { rel_path: "meta.json" },
+      ],
+      index_stats: {},
+      upload_time: new Date(nowMs).toISOString(),
+    };
+    return { ...block.meta, thanos };
+  }
+
+  #save(): void {
+    writeFileAtomic(
+      join(this.#folder, STATE_FILE),
+      `${JSON.stringify({ version: 1, uploaded: [...this.#uploaded] }, undefined, "\t")}\n`,
+    );
+  }
+
+  /** Forgets blocks that are gone from the disk. */
+  forget(present: ReadonlySet<string>): void {
+    for (const ulid of this.#uploaded) if (!present.has(ulid)) this.#uploaded.delete(ulid);
+  }
+}
+
+function readState(path: string): string[] {
+  try {
+    const state = JSON.parse(readFileSync(path, "utf8")) as { uploaded?: unknown };
+    return Array.isArray(state.uploaded) ? state.uploaded.map(String) : [];
+  } catch (error) {
+    // Missing or half-written: the bucket is asked instead.
+    if (error instanceof SyntaxError || codeOf(error) === "ENOENT") return [];
+    throw error;
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * store-gateway: serves the blocks of one bucket as a Store.
+ *
+ *   bucket ── meta.json ──▶ BlockSet ──▶ Store ◀── Series, LabelNames ── querier
+ *                             └ index headers in dataDir
+ *
+ * Holds no state worth saving: on a new disk it rebuilds dataDir from the bucket.
+ */
+import { Gauge } from "prom-client";
+import { UnavailableError } from "#libs/kit/errors.ts";
+import { every } from "#libs/kit/every.ts";
+import type { StartComponent } from "#libs/kit/host.ts";
+import { type Bucket, type BucketConfig, openBucket } from "#libs/objstore/bucket.ts";
+import { blockSource } from "#libs/storeapi/block-source.ts";
+import { asItems, mergeItems } from "#libs/storeapi/frames.ts";
+import { storeBytesHandlers } from "#libs/storeapi/grpc-server.ts";
+import { storeHandlers } from "#libs/storeapi/port.ts";
+import { canHave, joinAnswers } from "#libs/storeapi/proxy.ts";
+import { sourceFrames, sourceLabelNames, sourceLabelValues } from "#libs/storeapi/series-source.ts";
+import type { LabelAnswer, LabelRequest, SeriesRequest, Store, StoreInfo, StoreItem } from "#libs/storeapi/store.ts";
+import { TIME_MAX, TIME_MIN } from "#libs/storeapi/store.ts";
+import { BlockSet, type ServedBlock } from "./block-set.ts";
+import { join } from "node:path";
+
+export interface GatewayConfig {
+  readonly bucket: BucketConfig;
+  readonly dataDir: string;
+  readonly syncIntervalMs: number;
+  readonly ignoreDeletionMarksDelayMs: number;
+}
+
+export class GatewayStore implements Store {
+  readonly name = "store gateway";
+  readonly #blocks: BlockSet;
+
+  constructor(blocks: BlockSet) {
+    this.#blocks = blocks;
+  }
+
+  async info(): Promise<StoreInfo> {
+    const blocks = [...this.#blocks.blocks];
+    const sets = new Map(blocks.map(({ labels }) => [labels.join("\u{ff}"), labels]));
+    const broken = [...this.#blocks.broken];
+    return {
+      componentType: "store",
+      // A broken block must still be asked for, so that its absence is told.
+      labelSets: broken.length > 0 ? [] : [...sets.values()],
+      mint: [...blocks, ...broken].reduce((min, { meta }) => Math.min(min, meta?.minTime ?? TIME_MIN), TIME_MAX),
+      maxt: [...blocks, ...broken].reduce(
+        (max, { meta }) => Math.max(max, meta === undefined ? TIME_MAX : meta.maxTime - 1),
+        TIME_MIN,
+      ),
+      supportsWithoutLabels: true,
+    };
+  }
+
+  #candidates(mint: number, maxt: number, matchers: SeriesRequest["matchers"]): ServedBlock[] {
+    return [...this.#blocks.blocks].filter(({ meta, labels }) =>
+      canHave(
+        {
+          componentType: "store",
+          labelSets: [labels],
+          mint: meta.minTime,
+          maxt: meta.maxTime - 1,
+          supportsWithoutLabels: true,
+        },
+        mint,
+        maxt,
+        matchers,
+      ),
+    );
+  }
+
+  /** What cannot be served in a range. @throws UnavailableError unless partial response is on. */
+  #missing(mint: number, maxt: number, partialResponse: boolean): string[] {
+    const missing = [...this.#blocks.broken]
+      .filter(({ meta }) => meta === undefined || (meta.minTime <= maxt && meta.maxTime > mint))
+      .map(({ ulid, reason }) => `block ${ulid} cannot be read: ${reason}`);
+    if (missing.length > 0 && !partialResponse) throw new UnavailableError(missing.join("; "));
+    return missing;
+  }
+
+  async *series(request: SeriesRequest, signal: AbortSignal): AsyncGenerator<StoreItem> {
+    for (const text of this.#missing(request.mint, request.maxt, request.partialResponse))
+      yield { kind: "warning", text };
+    const blocks = this.#candidates(request.mint, request.maxt, request.matchers);
+    if (blocks.length === 0) return;
+    yield* mergeItems(
+      blocks.map(({ reader, labels }) => asItems(sourceFrames(blockSource(reader), labels, request, signal))),
+    );
+  }
+
+  async labelNames(request: LabelRequest, signal: AbortSignal): Promise<LabelAnswer> {
+    const warnings = this.#missing(request.mint, request.maxt, request.partialResponse);
+    const sets = await Promise.all(
+      this.#candidates(request.mint, request.maxt, request.matchers).map(({ reader, labels }) =>
+        sourceLabelNames(blockSource(reader), labels, request, signal),
+      ),
+    );
+    return joinAnswers(
+      [{ values: [], warnings }, ...sets.map((set) => ({ values: [...set], warnings: [] }))],
+      request.limit,
+    );
+  }
+
+  async labelValues(name: string, request: LabelRequest, signal: AbortSignal): Promise<LabelAnswer> {
+    const warnings = this.#missing(request.mint, request.maxt, request.partialResponse);
+    const sets = await Promise.all(
+      this.#candidates(request.mint, request.maxt, request.matchers).map(({ reader, labels }) =>
+        sourceLabelValues(blockSource(reader), labels, name, request, signal),
+      ),
+    );
+    return joinAnswers(
+      [{ values: [], warnings }, ...sets.map((set) => ({ values: [...set], warnings: [] }))],
+      request.limit,
+    );
+  }
+}
+
+/** Resolves once every block in the bucket can be queried or is known to be broken. */
+export const start: StartComponent<GatewayConfig> = async (config, { env }) => {
+  const bucket: Bucket = openBucket(config.bucket, env);
+  const blocks = new BlockSet(bucket, join(config.dataDir, "index-headers"), config.ignoreDeletionMarksDelayMs, env);
+  // Serving starts after the first sync: a gateway that answers with half its blocks would make the querier return
+  // a silently incomplete result.
+  await every(config.syncIntervalMs, "block sync", () => blocks.sync(env.now()), env);
+  env.defer("blocks", () => blocks.close());
+  new Gauge({
+    name: "thanos_bucket_store_blocks_loaded",
+    help: "Blocks that are served.",
+    registers: [env.metrics],
+    collect() {
+      this.set([...blocks.blocks].length);
+    },
+  });
+  new Gauge({
+    name: "cairn_store_broken_blocks",
+    help: "Blocks that cannot be read. Worry about any: queries over their time fail or carry a warning.",
+    registers: [env.metrics],
+    collect() {
+      this.set([...blocks.broken].length);
+    },
+  });
+  const store = new GatewayStore(blocks);
+  return { ...storeHandlers(store), ...storeBytesHandlers(store), sync: () => blocks.sync(env.now()) };
+};

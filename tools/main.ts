@@ -1,0 +1,41 @@
+/** `cairn tools`: what looks at blocks and logs, and makes load. */
+import { Command, CommanderError } from "commander";
+import { blockDump } from "./block-dump.ts";
+import { load } from "./load.ts";
+
+/** @returns the exit code. */
+export async function runTools(args: readonly string[]): Promise<number> {
+  let code = 0;
+  const program = new Command("cairn tools").exitOverride().showSuggestionAfterError();
+  const block = program.command("block").description("Blocks in a folder.").exitOverride();
+  block
+    .command("dump <dir>")
+    .description("Prints a block as NDJSON, one series a line.")
+    .option("--match <selector>", "only the series that match")
+    .option("--min-time <ms>", "no samples before")
+    .option("--max-time <ms>", "no samples after")
+    .action(async (dir: string, options: { match?: string; minTime?: string; maxTime?: string }) => {
+      code = await blockDump(dir, options, (line) => process.stdout.write(`${line}\n`));
+    });
+  program
+    .command("load")
+    .description("Deterministic remote-write load.")
+    .requiredOption("--url <url>", "where to write")
+    .option("--series <n>", "series", "1000")
+    .option("--interval <duration>", "between samples of a series", "15s")
+    .option("--duration <duration>", "time covered by the samples", "1h")
+    .option("--start <ms>", "time of the first sample; default: so that the last is now")
+    .option("--seed <n>", "seed of the values", "42")
+    .option("--tenant <id>", "sent as THANOS-TENANT")
+    .option("--concurrency <n>", "requests under way", "4")
+    .action(async (options: Record<string, string>) => {
+      code = await load(options);
+    });
+  try {
+    await program.parseAsync([...args], { from: "user" });
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    throw error;
+  }
+  return code;
+}
