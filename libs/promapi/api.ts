@@ -104,7 +104,7 @@ export class PrometheusApi {
   async #route(request: ApiRequest, params: Params, signal: AbortSignal): Promise<ApiResponse> {
     const { path } = request;
     const values = /^label\/([^/]+)\/values$/.exec(path);
-    if (values !== null) return this.#labelValues(decodeURIComponent(values[1]!), request, params, signal);
+    if (values !== null) return this.#labelValues(decodeName(values[1]!), request, params, signal);
     switch (path) {
       case "query":
         return this.#query(request, params, signal);
@@ -159,7 +159,7 @@ export class PrometheusApi {
 
   async #query(request: ApiRequest, params: Params, signal: AbortSignal): Promise<ApiResponse> {
     const limit = params.limit();
-    const time = params.time("time", this.#options.now());
+    const time = params.optionalTime("time", this.#options.now());
     const options = queryOptions(params);
     const text = params.get("query");
     const storage = this.#options.source.storage(this.#source(request, params));
@@ -229,8 +229,8 @@ export class PrometheusApi {
 
   #labelQuery(params: Params): LabelQuery {
     const limit = params.limit();
-    const mint = params.time("start", -ALL_TIME_MS);
-    const maxt = params.time("end", ALL_TIME_MS);
+    const mint = params.optionalTime("start", -ALL_TIME_MS);
+    const maxt = params.optionalTime("end", ALL_TIME_MS);
     return { mint, maxt, selectors: params.selectors(), limit };
   }
 
@@ -255,8 +255,14 @@ export class PrometheusApi {
   }
 
   async #series(request: ApiRequest, params: Params, signal: AbortSignal): Promise<ApiResponse> {
-    const query = this.#labelQuery(params);
-    if (query.selectors.length === 0) throw new BadRequestError("no match[] parameter provided");
+    if (params.all("match[]").length === 0) throw new BadRequestError("no match[] parameter provided");
+    let query: LabelQuery;
+    try {
+      query = this.#labelQuery(params);
+    } catch (error) {
+      // Only this endpoint names the parameter at fault.
+      throw messageOf(error).startsWith("invalid parameter") ? error : invalid("match[]", messageOf(error));
+    }
     const { values, warnings } = await this.#options.source.series(
       { ...query, limit: 0 },
       this.#source(request, params),
@@ -328,6 +334,16 @@ export function errorResponse(error: unknown): ApiResponse {
   out.value({ status: "error", errorType: type, error: messageOf(error) });
   const headers = error instanceof UnavailableError ? { ...JSON_HEADERS, "cache-control": "no-store" } : JSON_HEADERS;
   return { status: httpStatus, headers, body: out.finish() };
+}
+
+/** Percent-decoding; bytes that are no UTF-8 are refused as Go shows them. */
+function decodeName(escaped: string): string {
+  try {
+    return decodeURIComponent(escaped);
+  } catch {
+    const shown = escaped.replace(/%([0-9a-fA-F]{2})/g, (_, hex: string) => `\\x${hex.toLowerCase()}`);
+    throw new BadRequestError(`invalid label name: "${shown}"`);
+  }
 }
 
 /** Undoes Prometheus's `U__` escaping of UTF-8 names in paths: `_2e_` is the code point 0x2e, `__` an underscore. */

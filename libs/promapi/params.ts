@@ -71,6 +71,18 @@ export class Params {
     return this.#parse(name, parseTime, fallback);
   }
 
+  /** A time that may be left out; Prometheus words its errors otherwise. */
+  optionalTime(name: string, fallback: number): number {
+    const parse = (text: string): number => {
+      try {
+        return parseTime(text);
+      } catch (error) {
+        throw new BadRequestError(`invalid time value for '${name}': ${messageOf(error)}`);
+      }
+    };
+    return this.#parse(name, parse, fallback);
+  }
+
   duration(name: string, fallback: number): number {
     return this.#parse(name, parseStep, fallback);
   }
@@ -107,14 +119,9 @@ export class Params {
   /** The selectors of `match[]`. */
   selectors(): (readonly MatcherSpec[])[] {
     return this.all("match[]").map((text) => {
-      let matchers: readonly MatcherSpec[];
-      try {
-        matchers = parseSelector(text);
-      } catch (error) {
-        throw invalid("match[]", messageOf(error));
-      }
+      const matchers = parseSelector(text);
       if (matchers.every((matcher) => createMatcher(matcher).matches(""))) {
-        throw invalid("match[]", "match[] must contain at least one non-empty matcher");
+        throw new BadRequestError("match[] must contain at least one non-empty matcher");
       }
       return matchers;
     });

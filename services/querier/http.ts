@@ -21,6 +21,9 @@ export function addQueryRoutes(app: FastifyInstance, querier: Peer, config: Quer
     app.route({ method: ["GET", "POST"], url: `${prefix}*`, handler });
     app.options(`${prefix}*`, (_request, reply) => cors(reply, config).code(204).send());
   }
+  app.setNotFoundHandler((_request, reply) =>
+    reply.code(404).type("text/plain; charset=utf-8").send("404 page not found\n"),
+  );
   app.get("/", (_request, reply) =>
     reply
       .type("text/html; charset=utf-8")

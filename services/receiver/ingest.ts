@@ -21,7 +21,7 @@ import { TenantStore } from "./tenant-store.ts";
 import { applyWrite, decompress, type WriteVersion } from "./write-request.ts";
 
 const BLOCK_RANGE_MS = 2 * 3_600_000;
-const MAINTENANCE_MS = 30_000;
+const MAINTENANCE_MS = 5000;
 /** Segments are checked for a cut after so many samples, so that a fast backfill does not outgrow the head. */
 const CUT_CHECK_SAMPLES = 500_000;
 

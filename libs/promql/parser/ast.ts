@@ -82,6 +82,7 @@ export interface VectorMatching {
 export interface BinaryExpr {
   readonly kind: "binary";
   readonly span: Span;
+  readonly opSpan: Span;
   readonly op: BinaryOp;
   readonly lhs: Expr;
   readonly rhs: Expr;

@@ -89,7 +89,7 @@ export function checkTypes(input: string, expr: Expr): void {
         }
       }
       if (left === "scalar" && right === "scalar" && isComparison(expr.op) && !expr.bool) {
-        fail(expr, "comparisons between scalars must use BOOL modifier");
+        throw new ParseError(input, expr.opSpan.from, "comparisons between scalars must use BOOL modifier");
       }
       if (isSetOp(expr.op) && (left === "scalar" || right === "scalar")) {
         fail(expr, `set operator ${JSON.stringify(expr.op)} not allowed in binary scalar expression`);

@@ -50,7 +50,7 @@ const OPERATORS = [
   "@",
   ":",
 ];
-const DURATION = /(?:\d+(?:ms|[ywdhms]))+(?![a-zA-Z0-9_:])/y;
+const DURATION = /(?:\d+(?:ms|[ywdhms]))+(?![a-zA-Z0-9_])/y;
 const NUMBER =
   /(?:0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+|(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d+)?)(?![a-zA-Z0-9_])/y;
 const NAME = /[a-zA-Z_:][a-zA-Z0-9_:]*/y;

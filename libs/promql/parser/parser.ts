@@ -15,6 +15,7 @@ import {
   type Expr,
   isComparison,
   isSetOp,
+  type Span,
   type VectorMatching,
   type VectorSelector,
 } from "./ast.ts";
@@ -53,7 +54,7 @@ export function parseQuery(input: string): Expr {
 
 /** Parses a series selector such as `match[]` holds. */
 export function parseSelector(input: string): readonly MatcherSpec[] {
-  const expr = parseQuery(input);
+  const expr = new Parser(input, true).whole();
   if (expr.kind !== "selector") throw new ParseError(input, 0, "expected a series selector");
   return expr.matchers;
 }
@@ -64,8 +65,12 @@ class Parser {
   #at = 0;
   #depth = 0;
 
-  constructor(input: string) {
+  /** `match[]` has its own words for a selector that selects everything. */
+  readonly #allowEmptySelector: boolean;
+
+  constructor(input: string, allowEmptySelector = false) {
     this.#input = input;
+    this.#allowEmptySelector = allowEmptySelector;
     this.#tokens = tokenize(input);
   }
 
@@ -135,7 +140,7 @@ class Parser {
     for (;;) {
       const op = this.#binaryOp();
       if (op === undefined || PRECEDENCE[op] < least) break;
-      this.#at++;
+      const sign = spanOf(this.#tokens[this.#at++]!);
       const bool = this.#isWord("bool");
       if (bool) {
         if (!isComparison(op)) this.#fail("bool modifier can only be used on comparison operators");
@@ -144,13 +149,13 @@ class Parser {
       const matching = this.#matching(op);
       // `^` is right associative.
       const rhs = this.#expression(op === "^" ? PRECEDENCE[op] : PRECEDENCE[op] + 1);
-      lhs = this.#binary(op, lhs, rhs, bool, matching);
+      lhs = this.#binary(op, sign, lhs, rhs, bool, matching);
     }
     this.#depth--;
     return lhs;
   }
 
-  #binary(op: BinaryOp, lhs: Expr, rhs: Expr, bool: boolean, given: VectorMatching | undefined): Expr {
+  #binary(op: BinaryOp, opSpan: Span, lhs: Expr, rhs: Expr, bool: boolean, given: VectorMatching | undefined): Expr {
     const vectors = typeOf(lhs) === "vector" && typeOf(rhs) === "vector";
     let matching: VectorMatching | undefined = given;
     if (vectors && given === undefined) matching = { card: "one-to-one", on: false, labels: [], include: [] };
@@ -160,7 +165,7 @@ class Parser {
       }
       matching = { ...matching, card: "many-to-many" };
     }
-    return { kind: "binary", span: { from: lhs.span.from, to: rhs.span.to }, op, lhs, rhs, bool, matching };
+    return { kind: "binary", span: { from: lhs.span.from, to: rhs.span.to }, opSpan, op, lhs, rhs, bool, matching };
   }
 
   #matching(op: BinaryOp): VectorMatching | undefined {
@@ -218,9 +223,9 @@ class Parser {
   #power(): Expr {
     const base = this.#unary();
     if (this.#binaryOp() !== "^") return base;
-    this.#at++;
+    const sign = spanOf(this.#tokens[this.#at++]!);
     const matching = this.#matching("^");
-    return this.#binary("^", base, this.#expression(PRECEDENCE["^"]), false, matching);
+    return this.#binary("^", sign, base, this.#expression(PRECEDENCE["^"]), false, matching);
   }
 
   #primary(): Expr {
@@ -373,7 +378,7 @@ class Parser {
       matchers.push({ type: "=", name: METRIC_NAME, value: metric });
     }
     const span = { from, to: this.#tokens[this.#at - 1]!.to };
-    if (matchers.every((matcher) => createMatcher(matcher).matches(""))) {
+    if (!this.#allowEmptySelector && matchers.every((matcher) => createMatcher(matcher).matches(""))) {
       throw new ParseError(this.#input, from, "vector selector must contain at least one non-empty matcher");
     }
     return { kind: "selector", span, name: metric, matchers, offsetMs: 0, at: undefined };

@@ -82,7 +82,6 @@ export class BlockWriter {
     });
     out.patchU32(lengthAt, out.length - lengthAt - 4);
     out.crc(lengthAt + 4);
-    out.align(16);
     this.#index.write(out.bytes);
   }
 
@@ -96,6 +95,7 @@ export class BlockWriter {
       "series of a block must ascend",
     );
     this.#previousLabels = labels.slice();
+    this.#align(16);
     const ref = this.#index.length / 16;
     const out = this.#out;
     out.clear();
@@ -119,6 +119,10 @@ export class BlockWriter {
     this.#addPostings(ref, labels);
   }
 
+  #align(to: number): void {
+    this.#index.write(new Uint8Array((to - (this.#index.length % to)) % to));
+  }
+
   #writeEntry(): void {
     const body = this.#out.bytes;
     const entry = new ByteWriter(body.length + 24);
@@ -127,7 +131,6 @@ export class BlockWriter {
     entry.raw(body);
     entry.crc(from);
     this.#seriesBytesMax = Math.max(this.#seriesBytesMax, entry.length);
-    entry.align(16);
     this.#index.write(entry.bytes);
   }
 
@@ -234,6 +237,7 @@ export class BlockWriter {
     table.u32(0);
     table.u32(pairs.length + 1);
     const writeList = (name: string, value: string, refs: Uint32Array): void => {
+      this.#align(4);
       table.uvarint(2);
       table.text(name);
       table.text(value);

@@ -494,7 +494,8 @@ export class Head implements PostingsSource {
     const used = new Uint8Array(series.symbols.count);
     for (const slot of slots) for (const id of series.labelIds(slot)) used[id] = 1;
     const ordinals = new Uint32Array(used.length);
-    const symbols: string[] = [];
+    // Prometheus's heads always have "", the name of the list of all series.
+    const symbols: string[] = [""];
     for (const id of series.symbols.sorted()) {
       if (used[id] !== 1) continue;
       ordinals[id] = symbols.length;

@@ -1,0 +1,141 @@
+/** Blocks that real Prometheus wrote: read back sample by sample, rewritten byte for byte. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
+import { expect, test } from "vitest";
+import { openBlockFolder } from "#libs/tsdb/block/bytes.ts";
+import { readMeta } from "#libs/tsdb/block/meta.ts";
+import { type BlockReader, openBlock } from "#libs/tsdb/block/reader.ts";
+import { BlockWriter } from "#libs/tsdb/block/writer.ts";
+import { compareUtf8 } from "#libs/kit/utf8.ts";
+import { blockDump } from "#tools/block-dump.ts";
+import { describeShared, GOLDEN } from "../support/shared.ts";
+
+const BLOCKS = join(GOLDEN, "blocks");
+
+interface Line {
+  labels: Record<string, string>;
+  chunks: object[];
+  samples: [number, string][];
+  ref: number;
+  tombstones?: [number, number][];
+}
+
+function blockOf(folder: string): string {
+  const ulid = readdirSync(join(BLOCKS, folder)).find((name) => /^[0-9A-Z]{26}$/.test(name))!;
+  return join(BLOCKS, folder, ulid);
+}
+
+function lines(text: string): Line[] {
+  return text
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Line);
+}
+
+async function open(path: string): Promise<BlockReader> {
+  return openBlock(readMeta(readFileSync(join(path, "meta.json"), "utf8"), path), openBlockFolder(path));
+}
+
+describeShared("blocks of floats", BLOCKS, () => {
+  for (const folder of ["floats", "floats-tombstones", "prometheus-2.42"]) {
+    test(`${folder}: dump equals what Prometheus's own reader printed`, async () => {
+      const expected = lines(gunzipSync(readFileSync(join(BLOCKS, folder, "expected.ndjson.gz"))).toString());
+      const printed: Line[] = [];
+      expect(await blockDump(blockOf(folder), {}, (line) => printed.push(JSON.parse(line) as Line))).toBe(0);
+      expect(printed.length).toBe(expected.length);
+      expected.forEach((want, i) => {
+        const got = printed[i]!;
+        expect(got.labels).toEqual(want.labels);
+        expect(got.chunks).toEqual(want.chunks);
+        expect(got.ref).toBe(want.ref);
+        expect(got.tombstones ?? []).toEqual(want.tombstones ?? []);
+        // The notation of large numbers is free.
+        const same = (text: string): string =>
+          /^[-+\d]/.test(text) && !text.includes("Inf")
+            ? String(Number(text)) + (Object.is(Number(text), -0) ? "-" : "")
+            : text;
+        expect(got.samples.map(([t, v]) => [t, same(v)])).toEqual(want.samples.map(([t, v]) => [t, same(v)]));
+      });
+    });
+
+    test(`${folder}: symbols, names, values and postings are those recorded`, async () => {
+      const block = await open(blockOf(folder));
+      const recorded = readFileSync(join(BLOCKS, folder, "index.ndjson"), "utf8")
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line) as Record<string, unknown>);
+      let checked = 0;
+      for (const entry of recorded) {
+        if (typeof entry["symbols"] === "number") {
+          const { symbols } = block.header;
+          expect([symbols.count, symbols.text(0), symbols.text(symbols.count - 1)]).toEqual([
+            entry["symbols"],
+            entry["first"],
+            entry["last"],
+          ]);
+        } else if (Array.isArray(entry["labelNames"])) expect(block.header.labelNames()).toEqual(entry["labelNames"]);
+        else if (typeof entry["label"] === "string")
+          expect(block.header.labelValues(entry["label"])).toEqual(entry["values"]);
+        else if (Array.isArray(entry["postings"])) {
+          const [name, value] = entry["postings"] as [string, string];
+          const refs = Array.from(await block.of(name, value));
+          // Long lists are recorded by length and ends.
+          if (entry["refs"] !== undefined) expect(refs).toEqual(entry["refs"]);
+          else
+            expect([refs.length, refs.slice(0, 3), refs.slice(-3)]).toEqual([
+              entry["count"],
+              entry["first"],
+              entry["last"],
+            ]);
+        } else continue;
+        checked++;
+      }
+      expect(checked).toBeGreaterThan(3);
+      block.close();
+    });
+
+    test(`${folder}: our rewrite has the same chunk files and the same index content`, async () => {
+      const source = blockOf(folder);
+      const out = mkdtempSync(join(tmpdir(), "cairn-rewrite-"));
+      try {
+        const block = await open(source);
+        const symbols = Array.from({ length: block.header.symbols.count }, (_, i) => block.header.symbols.text(i));
+        const ordinals = new Map(symbols.sort(compareUtf8).map((symbol, i) => [symbol, i]));
+        const writer = new BlockWriter(join(out, "rewritten"), symbols);
+        for await (const entry of block.entries(await block.all())) {
+          const labels = Uint32Array.from(entry.labelRefs, (ref) =>
+            ordinals.get(block.header.symbols.text(block.header.symbols.ordinal(ref)))!,
+          );
+          writer.addSeries(labels, await block.chunksOf(entry));
+        }
+        const { minTime, maxTime, ulid, compaction, stats } = block.meta;
+        const written = writer.finish({ ulid, minTime, maxTime, compaction });
+        for (const segment of readdirSync(join(source, "chunks"))) {
+          expect(
+            readFileSync(join(written.path, "chunks", segment)).equals(readFileSync(join(source, "chunks", segment))),
+            segment,
+          ).toBe(true);
+        }
+        expect(written.meta.stats?.numSamples).toBe(stats?.numSamples);
+        expect(written.meta.stats?.numSeries).toBe(stats?.numSeries);
+        const again = await open(written.path);
+        expect(again.header.labelNames()).toEqual(block.header.labelNames());
+        for (const name of block.header.labelNames()) {
+          expect(again.header.labelValues(name)).toEqual(block.header.labelValues(name));
+          for (const value of block.header.labelValues(name).slice(0, 10)) {
+            expect((await again.of(name, value)).length).toBe((await block.of(name, value)).length);
+          }
+        }
+        // The same writer version writes the same bytes.
+        if (folder === "floats")
+          expect(readFileSync(join(written.path, "index")).equals(readFileSync(join(source, "index")))).toBe(true);
+        again.close();
+        block.close();
+      } finally {
+        rmSync(out, { recursive: true });
+      }
+    });
+  }
+});
