@@ -117,7 +117,7 @@ describeShared("remote write", FOLDER, () => {
           .filter(([k]) => ["content-type", "content-encoding"].includes(k!)),
       );
       const response = await post(readFileSync(join(FOLDER, "captured", file)), { ...wanted, "thanos-tenant": name });
-      expect([204, 400], `${name}: ${await response.text()}`).toContain(response.status);
+      expect([204, 400], name).toContain(response.status);
       const lines = gunzipSync(readFileSync(join(FOLDER, "captured", `${name}.expected.ndjson.gz`)))
         .toString()
         .trim()
