@@ -27,10 +27,18 @@ export class JsonWriter {
     this.#length += this.#bytes.write(text, this.#length, "latin1");
   }
 
-  bytes(bytes: Uint8Array): void {
-    this.#reserve(bytes.length);
-    this.#bytes.set(bytes, this.#length);
-    this.#length += bytes.length;
+  /** One ASCII character; `raw` costs a native call. */
+  char(code: number): void {
+    this.#reserve(1);
+    this.#bytes[this.#length++] = code;
+  }
+
+  /** A few bytes; one by one, because a call to `set` costs more. */
+  bytes(source: Uint8Array): void {
+    this.#reserve(source.length);
+    const bytes = this.#bytes;
+    for (let i = 0; i < source.length; i++) bytes[this.#length + i] = source[i]!;
+    this.#length += source.length;
   }
 
   string(text: string): void {
@@ -67,12 +75,35 @@ export class JsonWriter {
     bytes[this.#length++] = 0x22;
     const small = value | 0;
     if (small === value && (small !== 0 || !Object.is(value, -0))) this.#integer(small);
-    else {
+    else if (!this.#decimal(value)) {
       const text = formatValue(value);
       if (text.length > 38) this.#reserve(text.length + 2);
       this.#length += this.#bytes.write(text, this.#length, "latin1");
     }
     this.#bytes[this.#length++] = 0x22;
+  }
+
+  /**
+   * Values with up to three decimals below 2^21: n / 1000 gives the same double, so its digits are the shortest that
+   * do. 20 ns instead of 100.
+   */
+  #decimal(value: number): boolean {
+    const n = Math.round(value * 1000);
+    if (!(Math.abs(n) < 2_097_152_000) || n / 1000 !== value || n === 0) return false;
+    const bytes = this.#bytes;
+    const absolute = Math.abs(n);
+    if (n < 0) bytes[this.#length++] = 0x2d;
+    const whole = Math.floor(absolute / 1000);
+    const rest = absolute - whole * 1000;
+    this.#integer(whole);
+    const hundreds = Math.floor(rest / 100);
+    const tens = Math.floor(rest / 10) - hundreds * 10;
+    const ones = rest - hundreds * 100 - tens * 10;
+    bytes[this.#length++] = 0x2e;
+    bytes[this.#length++] = 0x30 + hundreds;
+    if (tens > 0 || ones > 0) bytes[this.#length++] = 0x30 + tens;
+    if (ones > 0) bytes[this.#length++] = 0x30 + ones;
+    return true;
   }
 
   #integer(value: number): void {

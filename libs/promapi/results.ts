@@ -11,6 +11,9 @@ export interface ResultOptions {
   readonly warnings: readonly string[];
 }
 
+const COMMA = 0x2c;
+const CLOSE = 0x5d;
+
 /** The whole body of a successful `query` or `query_range`. */
 export function writeResult(result: QueryResult, options: ResultOptions): Uint8Array<ArrayBuffer> {
   const out = new JsonWriter();
@@ -59,11 +62,11 @@ export function writeResult(result: QueryResult, options: ResultOptions): Uint8A
         for (let i = 0; i < steps.count; i++) {
           const at = s * steps.count + i;
           if (tile.present[at] === 0) continue;
-          if (!first) out.raw(",");
+          if (!first) out.char(COMMA);
           first = false;
           out.bytes(stamps[i]!);
           out.sampleValue(tile.values[at]!);
-          out.raw("]");
+          out.char(CLOSE);
         }
         out.raw("]}");
       }

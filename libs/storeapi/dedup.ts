@@ -9,22 +9,46 @@
 import { SampleColumns } from "#libs/model/columns.ts";
 import type { Chunk } from "#libs/tsdb/chunk/encoding.ts";
 import { decodeChunk } from "#libs/tsdb/chunk/decode.ts";
+import type { SeriesFrame } from "#libs/tsdb/series/frame.ts";
 
 /** Of a row that was never taken from, milliseconds. */
 const FIRST_PENALTY_MS = 5000;
 
-/** Decodes `chunks`, ascending by mint, into `columns`; overlapping ones are merged. `where` is for errors. */
-export function decodeChunks(chunks: readonly Chunk[], columns: SampleColumns, where: string): void {
+/** Decodes chunks [from, to) of a frame, ascending by mint, into `columns`; overlapping ones are merged. `where` is for errors. */
+export function decodeFrameChunks(
+  frame: SeriesFrame,
+  from: number,
+  to: number,
+  columns: SampleColumns,
+  where: string,
+): void {
+  const { mints, maxts, encodings, dataEnds, data } = frame;
   let lastMaxt = -Infinity;
-  const overlap = chunks.some((chunk) => {
-    const overlaps = chunk.mint <= lastMaxt;
-    lastMaxt = Math.max(lastMaxt, chunk.maxt);
-    return overlaps;
-  });
-  if (!overlap) {
-    for (const { encoding, data } of chunks) decodeChunk(encoding, data, 0, data.length, columns, where);
-    return;
+  for (let i = from; i < to; i++) {
+    if (mints[i]! <= lastMaxt) {
+      columns.clear();
+      const chunks: Chunk[] = [];
+      for (let k = from; k < to; k++) {
+        const at = k === 0 ? 0 : dataEnds[k - 1]!;
+        chunks.push({
+          mint: mints[k]!,
+          maxt: maxts[k]!,
+          encoding: encodings[k]!,
+          data: data.subarray(at, dataEnds[k]),
+        });
+      }
+      decodeChunks(chunks, columns, where);
+      return;
+    }
+    lastMaxt = maxts[i]!;
+    const at = i === 0 ? 0 : dataEnds[i - 1]!;
+    decodeChunk(encodings[i]!, data, at, dataEnds[i]! - at, columns, where);
   }
+}
+
+/** Decodes `chunks` into `columns`; overlapping ones are merged. */
+export function decodeChunks(unordered: readonly Chunk[], columns: SampleColumns, where: string): void {
+  const chunks = unordered.toSorted((a, b) => a.mint - b.mint || a.maxt - b.maxt);
   const rows: { maxt: number; columns: SampleColumns }[] = [];
   for (const { mint, maxt, encoding, data } of chunks) {
     let row = rows.find((candidate) => candidate.maxt < mint);
@@ -35,7 +59,7 @@ export function decodeChunks(chunks: readonly Chunk[], columns: SampleColumns, w
     row.maxt = maxt;
     decodeChunk(encoding, data, 0, data.length, row.columns, where);
   }
-  let folded = rows[0]!.columns;
+  let folded = rows[0]?.columns ?? new SampleColumns();
   for (const row of rows.slice(1)) folded = foldReplicas(folded, row.columns);
   columns.reserve(folded.length);
   columns.times.set(folded.times.subarray(0, folded.length), columns.length);

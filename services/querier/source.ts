@@ -4,11 +4,11 @@ import { type Labels } from "#libs/model/labels.ts";
 import type { MatcherSpec } from "#libs/model/matcher.ts";
 import type { Answer, DataSource, LabelQuery, MetricMetadata, SourceOptions } from "#libs/promapi/api.ts";
 import type { OnWarning, QueryStorage, SelectRequest, SeriesBatch } from "#libs/promql/storage.ts";
-import { decodeChunks } from "#libs/storeapi/dedup.ts";
+import { decodeChunks, decodeFrameChunks } from "#libs/storeapi/dedup.ts";
 import { joinAnswers } from "#libs/storeapi/proxy.ts";
 import type { LabelAnswer, LabelRequest, SeriesRequest, Store } from "#libs/storeapi/store.ts";
 import type { Chunk } from "#libs/tsdb/chunk/encoding.ts";
-import { FrameReader } from "#libs/tsdb/series/frame.ts";
+import { FrameReader, type SeriesFrame } from "#libs/tsdb/series/frame.ts";
 import { compareLabels, equalLabels, formatLabels } from "#libs/model/labels.ts";
 import type { QuerierConfig } from "./config.ts";
 
@@ -129,53 +129,103 @@ async function* batches(
 ): AsyncGenerator<SeriesBatch> {
   const reader = new FrameReader();
   // The last series of a frame may go on in the next: it is held back until the next is seen.
-  let held: { labels: Labels; chunks: Chunk[] } | undefined;
+  let held: HeldSeries | undefined;
   for await (const item of store.series(request, signal)) {
     if (item.kind === "warning") {
       onWarning(item.text);
       continue;
     }
-    reader.enter(item.frame);
-    const ready: { labels: Labels; chunks: Chunk[] }[] = [];
+    const { frame } = item;
+    reader.enter(frame);
+    const labels: Labels[] = [];
+    const ends: number[] = [];
     while (reader.next()) {
-      const labels = reader.labels();
-      const chunks: Chunk[] = [];
-      for (let i = reader.chunkFrom; i < reader.chunkTo; i++) chunks.push(reader.chunk(i));
-      if (held !== undefined && equalLabels(held.labels, labels)) held.chunks.push(...chunks);
+      if (reader.continues) ends[ends.length - 1] = reader.chunkTo;
       else {
-        if (held !== undefined) ready.push(held);
-        held = { labels, chunks };
+        labels.push(reader.labels());
+        ends.push(reader.chunkTo);
       }
     }
-    if (ready.length > 0) yield new ChunkBatch(ready);
+    if (labels.length === 0) continue;
+    let first = 0;
+    if (held !== undefined && equalLabels(held.labels, labels[0]!)) {
+      for (let i = 0; i < ends[0]!; i++) held.chunks.push(reader.chunk(i));
+      first = 1;
+      if (labels.length === 1) continue;
+    }
+    if (held !== undefined) yield new HeldBatch(held);
+    const last = labels.length - 1;
+    held = { labels: labels[last]!, chunks: [] };
+    for (let i = last === 0 ? 0 : ends[last - 1]!; i < ends[last]!; i++) held.chunks.push(reader.chunk(i));
+    if (last > first) yield new FrameBatch(frame, labels, ends, first, last);
   }
-  if (held !== undefined) yield new ChunkBatch([held]);
+  if (held !== undefined) yield new HeldBatch(held);
 }
 
-class ChunkBatch implements SeriesBatch {
-  readonly #series: readonly { labels: Labels; chunks: Chunk[] }[];
-  #at = -1;
+interface HeldSeries {
+  readonly labels: Labels;
+  readonly chunks: Chunk[];
+}
 
-  constructor(series: readonly { labels: Labels; chunks: Chunk[] }[]) {
+/** Series [first, end) of a frame, decoded in place. */
+class FrameBatch implements SeriesBatch {
+  readonly #frame: SeriesFrame;
+  readonly #labels: readonly Labels[];
+  readonly #ends: readonly number[];
+  readonly #end: number;
+  #at: number;
+
+  constructor(frame: SeriesFrame, labels: readonly Labels[], ends: readonly number[], first: number, end: number) {
+    this.#frame = frame;
+    this.#labels = labels;
+    this.#ends = ends;
+    this.#at = first - 1;
+    this.#end = end;
+  }
+
+  next(): boolean {
+    return ++this.#at < this.#end;
+  }
+
+  labels(): Labels {
+    return this.#labels[this.#at]!;
+  }
+
+  samples(columns: SampleColumns): void {
+    const from = this.#at === 0 ? 0 : this.#ends[this.#at - 1]!;
+    naming(this.labels(), () => decodeFrameChunks(this.#frame, from, this.#ends[this.#at]!, columns, "chunk"));
+  }
+}
+
+class HeldBatch implements SeriesBatch {
+  readonly #series: HeldSeries;
+  #seen = false;
+
+  constructor(series: HeldSeries) {
     this.#series = series;
   }
 
   next(): boolean {
-    return ++this.#at < this.#series.length;
+    const first = !this.#seen;
+    this.#seen = true;
+    return first;
   }
 
   labels(): Labels {
-    return this.#series[this.#at]!.labels;
+    return this.#series.labels;
   }
 
   samples(columns: SampleColumns): void {
-    const { chunks, labels } = this.#series[this.#at]!;
-    if (chunks.some((chunk, i) => i > 0 && chunk.mint < chunks[i - 1]!.mint)) chunks.sort((a, b) => a.mint - b.mint);
-    try {
-      decodeChunks(chunks, columns, "chunk");
-    } catch (error) {
-      if (error instanceof Error) error.message = `series ${formatLabels(labels)}: ${error.message}`;
-      throw error;
-    }
+    naming(this.labels(), () => decodeChunks(this.#series.chunks, columns, "chunk"));
+  }
+}
+
+/** Adds the series to what goes wrong with its chunks. */
+function naming(labels: Labels, decode: () => void): void {
+  try {
+    decode();
+  } catch (error) {
+    if (error instanceof Error) error.message = `series ${formatLabels(labels)}: ${error.message}`;
+    throw error;
   }
 }

@@ -202,6 +202,29 @@ function sample(bytes: Buffer, end: number, into: ParsedWrite): void {
   into.addSample(time, low, high);
 }
 
+/** A sample field in the form every sender writes: value, then a time of up to 49 bits. False, and nothing read, for any other. */
+function plainSample(body: Buffer, end: number, into: ParsedWrite): boolean {
+  const from = at;
+  const length = body[from + 1]!;
+  const stop = from + 2 + length;
+  if (body[from] !== TAG.LEN_2 || length >= 0x80 || length < 11 || stop > end) return false;
+  if (body[from + 2] !== TAG.DOUBLE_1 || body[from + 11] !== TAG.VARINT_2 || length > 17) return false;
+  let time = 0;
+  let scale = 1;
+  for (let i = from + 12; i < stop; i++) {
+    const byte = body[i]!;
+    if (byte >= 0x80 !== i < stop - 1) return false;
+    time += (byte & 0x7f) * scale;
+    scale *= 128;
+  }
+  const v = from + 3;
+  const low = body[v]! | (body[v + 1]! << 8) | (body[v + 2]! << 16) | (body[v + 3]! << 24);
+  const high = body[v + 4]! | (body[v + 5]! << 8) | (body[v + 6]! << 16) | (body[v + 7]! << 24);
+  into.addSample(time, low, high);
+  at = stop;
+  return true;
+}
+
 /** WriteRequest { 1 timeseries, 3 metadata }; TimeSeries { 1 labels, 2 samples, 3 exemplars, 4 histograms }. */
 export function parseV1(body: Buffer, into: ParsedWrite): void {
   into.start(body);
@@ -236,12 +259,21 @@ function metadata(body: Buffer, end: number): MetadataEntry {
 
 function seriesV1(body: Buffer, end: number, into: ParsedWrite): void {
   const from = at;
-  // Labels come first and together from every sender known: their bytes are the key as they lie.
+  // Labels come first and together from every sender known: their bytes are the key as they lie. Fields below 128
+  // bytes and samples in the order value, time take the short way: 0.15 µs a series instead of 0.3 (bench/).
+  let pos = at;
+  while (pos < end && body[pos] === TAG.LEN_1) {
+    const length = body[pos + 1]!;
+    if (length >= 0x80 || pos + 2 + length > end) break;
+    pos += 2 + length;
+  }
+  at = pos;
   while (at < end && body[at] === TAG.LEN_1) {
     at++;
     at = part(body, end);
   }
   const to = at;
+  while (at < end && plainSample(body, end, into));
   let histograms = 0;
   let scattered: number[] | undefined;
   while (at < end) {

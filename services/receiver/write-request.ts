@@ -5,8 +5,8 @@
  * Prometheus the good samples of the request are kept. 2.0: every refusal is named, the rest is kept.
  */
 import { zstdDecompressSync } from "node:zlib";
-import { uncompress } from "snappyjs";
 import { BadRequestError, LimitError, messageOf } from "#libs/kit/errors.ts";
+import { SnappyDecoder } from "#libs/kit/snappy.ts";
 import { formatValue } from "#libs/model/float.ts";
 import { formatLabels, type Labels } from "#libs/model/labels.ts";
 import { type Head, OUTCOME } from "#libs/tsdb/head/head.ts";
@@ -43,8 +43,9 @@ export interface WriteOutcome {
 
 const ERRORS_MAX = 10;
 const parsed = new ParsedWrite();
+const snappy = new SnappyDecoder();
 
-/** Unpacks a body. The size it claims is looked at before anything is allocated. */
+/** Unpacks a body, valid until the next one. The size it claims is looked at before anything is allocated. */
 export function decompress(body: Buffer, encoding: string, bytesMax: number): Buffer {
   if (encoding === "zstd") {
     try {
@@ -53,28 +54,7 @@ export function decompress(body: Buffer, encoding: string, bytesMax: number): Bu
       throw new BadRequestError(`zstd: ${messageOf(cause)}`, { cause });
     }
   }
-  const claimed = snappyLength(body);
-  if (claimed === undefined) throw new BadRequestError("s2: corrupt input");
-  if (claimed > bytesMax) throw new BadRequestError(`decoded size exceeds the ${bytesMax} bytes limit`);
-  try {
-    const bytes = uncompress(body, bytesMax);
-    if (bytes.length !== claimed) throw new Error("length");
-    return bytes;
-  } catch (cause) {
-    throw new BadRequestError("s2: corrupt input", { cause });
-  }
-}
-
-/** The length a snappy block claims in front: a varint of at most 32 bits. */
-function snappyLength(body: Buffer): number | undefined {
-  let value = 0;
-  for (let i = 0; i < 5; i++) {
-    const byte = body[i];
-    if (byte === undefined) return undefined;
-    value += (byte & 0x7f) * 2 ** (7 * i);
-    if (byte < 0x80) return value <= 0xffffffff ? value : undefined;
-  }
-  return undefined;
+  return snappy.decode(body, bytesMax);
 }
 
 /** @throws BadRequestError for a body that is no message: nothing is stored then. UnavailableError when the disk refuses. */

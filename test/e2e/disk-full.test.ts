@@ -20,7 +20,13 @@ describeMounted(mounted ? "disk full" : "disk full (needs the right to mount a t
       const cairn = await startCairn(data);
       let acknowledged = 0;
       const send = async (i: number): Promise<Response> =>
-        write(cairn.remoteWrite, Array.from({ length: 200 }, (_, k) => ({ labels: { __name__: "full", k: String(k) }, samples: [[START + i * 1000, i]] as const })));
+        write(
+          cairn.remoteWrite,
+          Array.from({ length: 200 }, (_, k) => ({
+            labels: { __name__: "full", k: String(k) },
+            samples: [[START + i * 1000, i]] as const,
+          })),
+        );
       for (; acknowledged < 20; acknowledged++) expect((await send(acknowledged)).status).toBe(204);
       // Somebody else fills the disk.
       const filler = join(mount, "filler");
@@ -44,7 +50,10 @@ describeMounted(mounted ? "disk full" : "disk full (needs the right to mount a t
       const ready = await fetch(`${cairn.http}/-/ready`);
       expect([ready.status, await ready.text()]).toEqual([503, expect.stringMatching(/ENOSPC/)]);
       // What is stored can still be asked for.
-      expect((await ask(cairn.http, "query", { query: "count(full)", time: String(START / 1000 + 5) })).data.result[0]!.value![1]).toBe("200");
+      expect(
+        (await ask(cairn.http, "query", { query: "count(full)", time: String(START / 1000 + 5) })).data.result[0]!
+          .value![1],
+      ).toBe("200");
       for (let i = 0; i < fills; i++) rmSync(`${filler}-${i}`);
       await until("ready again", async () => ((await fetch(`${cairn.http}/-/ready`)).ok ? true : undefined));
       for (let i = 0; i < 20; i++, acknowledged++) expect((await send(acknowledged)).status).toBe(204);
@@ -52,7 +61,9 @@ describeMounted(mounted ? "disk full" : "disk full (needs the right to mount a t
       await cairn.stop("SIGKILL");
       const again = await startCairn(data);
       const answer = await ask(again.http, "query", { query: 'full{k="7"}[1h]', time: String(START / 1000 + 1000) });
-      expect(answer.data.result[0]!.values!.map(([, v]) => Number(v))).toEqual(Array.from({ length: acknowledged }, (_, i) => i));
+      expect(answer.data.result[0]!.values!.map(([, v]) => Number(v))).toEqual(
+        Array.from({ length: acknowledged }, (_, i) => i),
+      );
       expect(await again.stop()).toBe(0);
     } finally {
       spawnSync("umount", [mount]);

@@ -6,7 +6,17 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, expect, test } from "vitest";
-import { ask, canonical, type Cairn, describeWith, freePort, run, startCairn, temporaryFolder, until } from "../support/process.ts";
+import {
+  ask,
+  canonical,
+  type Cairn,
+  describeWith,
+  freePort,
+  run,
+  startCairn,
+  temporaryFolder,
+  until,
+} from "../support/process.ts";
 import { DASHBOARD_QUERIES } from "../support/queries.ts";
 
 const SCRAPE_SECONDS = Number(process.env["SCRAPE_SECONDS"] ?? 30);
@@ -27,16 +37,22 @@ describeWith("prometheus", "beside a real Prometheus", () => {
       `  - {url: "${first.remoteWrite}", queue_config: {batch_send_deadline: 500ms}}`,
     ].join("\n");
     writeFileSync(join(path, "prometheus.yml"), config);
-    const flags = [`--config.file=${join(path, "prometheus.yml")}`, `--storage.tsdb.path=${join(path, "tsdb")}`, `--web.listen-address=127.0.0.1:${port}`];
+    const flags = [
+      `--config.file=${join(path, "prometheus.yml")}`,
+      `--storage.tsdb.path=${join(path, "tsdb")}`,
+      `--web.listen-address=127.0.0.1:${port}`,
+    ];
     const prometheus = run("prometheus", flags);
     const base = `http://127.0.0.1:${port}`;
     try {
-      await until("Prometheus is ready", async () => ((await fetch(`${base}/-/ready`).catch(() => undefined))?.ok === true ? true : undefined));
+      await until("Prometheus is ready", async () =>
+        (await fetch(`${base}/-/ready`).catch(() => undefined))?.ok === true ? true : undefined,
+      );
       const startedAt = Math.floor(Date.now() / 1000);
       await sleep(SCRAPE_SECONDS * 1000);
       const end = Math.floor(Date.now() / 1000) - 3;
       await until("the last scrape has arrived", async () => {
-        const answer = await ask(first.http, "query", { query: "count(up)" , time: String(end + 1) });
+        const answer = await ask(first.http, "query", { query: "count(up)", time: String(end + 1) });
         return answer.data.result[0]?.value?.[1] === "2" ? true : undefined;
       });
       // Times in the past, off the grid of scrapes: 2.42's ranges are closed at both ends, 3.x's open at the left.
@@ -50,7 +66,9 @@ describeWith("prometheus", "beside a real Prometheus", () => {
             if (ours.includes("metric")) withData++;
           }
           const params = { query, start: String(startedAt + 17.55), end: String(end - 0.45), step: "3" };
-          expect(canonical(await ask(cairn.http, "query_range", params)), `${query} as a range`).toBe(canonical(await ask(base, "query_range", params)));
+          expect(canonical(await ask(cairn.http, "query_range", params)), `${query} as a range`).toBe(
+            canonical(await ask(base, "query_range", params)),
+          );
         }
         expect(withData).toBeGreaterThan(DASHBOARD_QUERIES.length);
       };
@@ -58,7 +76,9 @@ describeWith("prometheus", "beside a real Prometheus", () => {
       expect(await prometheus.stop()).not.toBeNull();
       expect(await first.stop()).toBe(0);
       const again = run("prometheus", flags);
-      await until("Prometheus is back", async () => ((await fetch(`${base}/-/ready`).catch(() => undefined))?.ok === true ? true : undefined));
+      await until("Prometheus is back", async () =>
+        (await fetch(`${base}/-/ready`).catch(() => undefined))?.ok === true ? true : undefined,
+      );
       const second = await startCairn(join(path, "cairn"));
       await compare(second);
       expect(await second.stop()).toBe(0);

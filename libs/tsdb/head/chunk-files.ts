@@ -28,7 +28,9 @@ import { ensureFolder, writeAll } from "../files.ts";
 const MAGIC = 0x0130bc91;
 const FILE_BYTES_MAX = 128 * 1024 * 1024;
 const FLUSH_BYTES = 1 << 20;
-const WINDOW_BYTES = 1 << 18;
+/** Largest read, and the gap over which two are joined: reading 16 KiB costs what a system call does. */
+const WINDOW_BYTES = 1 << 20;
+const GAP_BYTES = 16 * 1024;
 /** Bit of the encoding byte that marks an out-of-order chunk. */
 export const OUT_OF_ORDER_BIT = 0x80;
 
@@ -43,6 +45,14 @@ export interface StoredHeadChunk {
   readonly length: number;
 }
 
+/** A chunk to copy to `at`. */
+export interface HeadChunkRead {
+  readonly file: number;
+  readonly offset: number;
+  readonly length: number;
+  readonly at: number;
+}
+
 interface OpenFile {
   readonly fd: number;
   maxt: number;
@@ -53,13 +63,11 @@ interface OpenFile {
 export class HeadChunkFiles {
   readonly #folder: string;
   readonly #files = new Map<number, OpenFile>();
-  readonly #retired: number[] = [];
+  /** Deleted files that readers of an older state may still read; closed at the next truncation. */
+  #retired = new Map<number, OpenFile>();
   readonly #tail = new ByteWriter(FLUSH_BYTES);
   #current = -1;
   readonly #window = Buffer.allocUnsafeSlow(WINDOW_BYTES);
-  #windowFile = -1;
-  #windowFrom = 0;
-  #windowTo = 0;
 
   constructor(folder: string) {
     this.#folder = folder;
@@ -147,37 +155,61 @@ export class HeadChunkFiles {
     if (this.#tail.length >= FLUSH_BYTES) this.flush();
   }
 
-  /**
-   * Copies a chunk's data into `target`. Neighbours were filled at the same time and lie side by side, so reads go
-   * through a window of 256 KiB.
-   */
+  /** Copies a chunk's data into `target`. */
   read(number: number, offset: number, length: number, target: Uint8Array, at: number): void {
-    const file = this.#files.get(number)!;
-    if (offset >= file.written) {
-      const from = offset - file.written;
-      target.set(this.#tail.bytes.subarray(from, from + length), at);
-      return;
-    }
-    if (this.#windowFile !== number || offset < this.#windowFrom || offset + length > this.#windowTo) {
-      this.#windowFile = number;
-      this.#windowFrom = offset;
-      this.#windowTo = offset + readSync(file.fd, this.#window, 0, Math.max(WINDOW_BYTES, 0), offset);
-      if (offset + length > this.#windowTo) {
-        this.#windowFile = -1;
-        throw new CorruptionError(this.#path(number), offset, "head chunk past the end of its file");
+    this.readMany([{ file: number, offset, length, at }], target);
+  }
+
+  /**
+   * Copies many chunks into `target`, in the order of the files whatever the order asked: series are asked for by
+   * labels, chunks lie by the time they were filled. Reordered and joined over gaps, 20,000 series take 20 reads
+   * instead of 60,000. Sorts `wanted`.
+   */
+  readMany(wanted: HeadChunkRead[], target: Uint8Array): void {
+    wanted.sort((a, b) => a.file - b.file || a.offset - b.offset);
+    for (let i = 0; i < wanted.length;) {
+      const first = wanted[i]!;
+      const file = (this.#files.get(first.file) ?? this.#retired.get(first.file))!;
+      if (first.offset >= file.written) {
+        const from = first.offset - file.written;
+        target.set(this.#tail.bytes.subarray(from, from + first.length), first.at);
+        i++;
+        continue;
+      }
+      let end = first.offset + first.length;
+      let j = i + 1;
+      for (; j < wanted.length; j++) {
+        const next = wanted[j]!;
+        const nextEnd = next.offset + next.length;
+        if (
+          next.file !== first.file ||
+          next.offset >= file.written ||
+          next.offset - end > GAP_BYTES ||
+          nextEnd - first.offset > WINDOW_BYTES
+        )
+          break;
+        end = nextEnd;
+      }
+      const length = end - first.offset;
+      const bytes = length <= WINDOW_BYTES ? this.#window : Buffer.allocUnsafeSlow(length);
+      if (readSync(file.fd, bytes, 0, length, first.offset) !== length) {
+        throw new CorruptionError(this.#path(first.file), first.offset, "head chunk past the end of its file");
+      }
+      for (; i < j; i++) {
+        const { offset, length: size, at } = wanted[i]!;
+        target.set(bytes.subarray(offset - first.offset, offset - first.offset + size), at);
       }
     }
-    const from = offset - this.#windowFrom;
-    target.set(this.#window.subarray(from, from + length), at);
   }
 
   /** Deletes files whose chunks all end before `time`. Readers of an older state may finish: descriptors close later. */
   truncate(time: number): void {
-    for (const fd of this.#retired.splice(0)) closeSync(fd);
+    for (const { fd } of this.#retired.values()) closeSync(fd);
+    this.#retired = new Map();
     for (const [number, file] of this.#files) {
       if (number === this.#current || file.maxt >= time) continue;
       rmSync(this.#path(number));
-      this.#retired.push(file.fd);
+      this.#retired.set(number, file);
       this.#files.delete(number);
     }
   }
@@ -187,7 +219,7 @@ export class HeadChunkFiles {
       this.flush();
     } finally {
       for (const { fd } of this.#files.values()) closeSync(fd);
-      for (const fd of this.#retired) closeSync(fd);
+      for (const { fd } of this.#retired.values()) closeSync(fd);
     }
   }
 

@@ -19,11 +19,11 @@ import { BlockWriter, type WrittenBlock } from "../block/writer.ts";
 import { ByteWriter } from "../encoding/writer.ts";
 import { NO_POSTINGS, type Postings } from "../index/postings.ts";
 import { type PostingsSource, selectPostings } from "../index/select.ts";
-import { FRAME_BYTES, FRAME_SERIES, type SeriesQuery } from "../select.ts";
+import type { SeriesQuery } from "../select.ts";
 import { FrameBuilder, type SeriesFrame } from "../series/frame.ts";
 import { RECORD, writeSamples, writeSeries } from "../wal/records.ts";
 import { WalWriter } from "../wal/writer.ts";
-import { HeadChunkFiles, OUT_OF_ORDER_BIT } from "./chunk-files.ts";
+import { HeadChunkFiles, type HeadChunkRead, OUT_OF_ORDER_BIT } from "./chunk-files.ts";
 import { KeyTable, writeKey } from "./key-table.ts";
 import { replay } from "./replay.ts";
 import { HeadSeries } from "./series.ts";
@@ -31,6 +31,9 @@ import { truncateWal } from "./truncate-wal.ts";
 
 const SAMPLES_PER_CHUNK = 120;
 const CHUNK_BYTES_CUT = 1005;
+/** Frames of a head are large: the more series are read at once, the fewer reads (see HeadChunkFiles.readMany). */
+const HEAD_FRAME_BYTES = 4 << 20;
+const HEAD_FRAME_SERIES = 8192;
 
 export interface HeadOptions {
   /** Width of a block, 2 h: chunks never cross its multiples. */
@@ -434,21 +437,32 @@ export class Head implements PostingsSource {
       return id;
     };
     let sent = 0;
+    const reads: HeadChunkRead[] = [];
     for (let i = 0; i < slots.length; i++) {
       const slot = slots[i]!;
-      if (!this.#addChunks(series, slot, query, builder)) continue;
+      if (!this.#addChunks(series, slot, query, builder, reads)) continue;
       const ids = series.labelIds(slot);
       for (let k = 0; k < ids.length; k += 2) builder.label(idOf(ids[k]!), idOf(ids[k + 1]!));
       builder.endSeries();
       if (++sent === query.limit) break;
-      if (builder.dataBytes >= FRAME_BYTES || builder.seriesCount >= FRAME_SERIES) yield builder.take();
-      if (slices.due) await slices.breathe();
+      if (builder.dataBytes >= HEAD_FRAME_BYTES || builder.seriesCount >= HEAD_FRAME_SERIES) {
+        this.#chunkFiles.readMany(reads.splice(0), builder.bytes);
+        yield builder.take();
+        if (slices.due) await slices.breathe();
+      }
     }
+    this.#chunkFiles.readMany(reads, builder.bytes);
     if (builder.seriesCount > 0) yield builder.take();
   }
 
   /** Adds the chunks of a series in range; false when there are none, and nothing was added. */
-  #addChunks(series: HeadSeries, slot: number, query: SeriesQuery, builder: FrameBuilder): boolean {
+  #addChunks(
+    series: HeadSeries,
+    slot: number,
+    query: SeriesQuery,
+    builder: FrameBuilder,
+    reads: HeadChunkRead[],
+  ): boolean {
     const { mint, maxt } = query;
     const full = series.fullChunks(slot, mint, maxt);
     const open = series.hasOpenChunk(slot) && series.lastTime(slot) >= mint && series.openMint(slot) <= maxt;
@@ -456,7 +470,7 @@ export class Head implements PostingsSource {
     if (query.skipChunks) return true;
     for (const chunk of full) {
       const at = builder.reserveChunk(chunk.mint, chunk.maxt, ENCODING.XOR, chunk.length);
-      this.#chunkFiles.read(chunk.file, chunk.offset, chunk.length, builder.bytes, at);
+      reads.push({ file: chunk.file, offset: chunk.offset, length: chunk.length, at });
     }
     if (open) {
       const length = series.openBytes(slot);
@@ -604,12 +618,5 @@ function chunkEndTime(start: number, current: number, max: number): number {
 
 function sortByLabels(series: HeadSeries, slots: Postings): Uint32Array {
   const ranks = series.symbols.ranks();
-  const compare = (a: number, b: number): number => {
-    const x = series.labelIds(a);
-    const y = series.labelIds(b);
-    const length = Math.min(x.length, y.length);
-    for (let i = 0; i < length; i++) if (x[i] !== y[i]) return ranks[x[i]!]! - ranks[y[i]!]!;
-    return x.length - y.length;
-  };
-  return slots.slice().sort(compare);
+  return slots.slice().sort((a, b) => series.compare(a, b, ranks));
 }

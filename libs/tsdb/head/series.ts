@@ -94,6 +94,18 @@ export class HeadSeries {
     return this.#labelIds.subarray(at + 1, at + 1 + this.#labelIds[at]!);
   }
 
+  /** Order of two series by labels; `ranks` orders symbols. */
+  compare(a: number, b: number, ranks: Uint32Array): number {
+    const ids = this.#labelIds;
+    const x = this.#words[a * WORDS + LABELS]!;
+    const y = this.#words[b * WORDS + LABELS]!;
+    const length = Math.min(ids[x]!, ids[y]!);
+    for (let i = 1; i <= length; i++) {
+      if (ids[x + i] !== ids[y + i]) return ranks[ids[x + i]!]! - ranks[ids[y + i]!]!;
+    }
+    return ids[x]! - ids[y]!;
+  }
+
   labels(slot: number): Labels {
     return Array.from(this.labelIds(slot), (id) => this.symbols.text(id));
   }

@@ -186,6 +186,19 @@ export class FrameReader {
     return out;
   }
 
+  /** Whether the series has the labels of the one before it in the frame. */
+  get continues(): boolean {
+    const { labels, labelEnds } = this.#frame!;
+    const s = this.#series;
+    if (s === 0) return false;
+    const from = labelEnds[s - 1]!;
+    const length = labelEnds[s]! - from;
+    const before = s === 1 ? 0 : labelEnds[s - 2]!;
+    if (from - before !== length) return false;
+    for (let i = 0; i < length; i++) if (labels[from + i] !== labels[before + i]) return false;
+    return true;
+  }
+
   get chunkFrom(): number {
     return this.#series === 0 ? 0 : this.#frame!.chunkEnds[this.#series - 1]!;
   }

@@ -1,0 +1,53 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { CorruptionError } from "#libs/kit/errors.ts";
+import { intersect, type Postings, readPostings, subtract, union } from "./postings.ts";
+
+const MAX_REF = 2 ** 32 - 1;
+const refs = (...list: number[]): Postings => Uint32Array.from(list);
+const sorted = fc.uniqueArray(fc.nat(64)).map((list) => refs(...list).sort());
+
+describe("intersect", () => {
+  const check = (what: string, lists: Postings[], want: Postings): void =>
+    test(what, () => expect(intersect(lists)).toEqual(want));
+
+  check("no lists", [], refs());
+  check("one list is returned as it is", [refs(1, 5, 9)], refs(1, 5, 9));
+  check("an empty list empties the result", [refs(1, 2), refs()], refs());
+  check("three lists", [refs(1, 3, 5, 7), refs(3, 4, 5), refs(0, 5)], refs(5));
+  check("refs above 2^31 stay unsigned", [refs(MAX_REF), refs(0, MAX_REF)], refs(MAX_REF));
+});
+
+// The definitions of sets are the model: the galloping code agrees with them on any input.
+test("intersect, subtract and union equal the operations on sets", () => {
+  fc.assert(
+    fc.property(sorted, sorted, sorted, (a, b, c) => {
+      expect(intersect([a, b])).toEqual(a.filter((ref) => b.includes(ref)));
+      expect(subtract(a, b)).toEqual(a.filter((ref) => !b.includes(ref)));
+      expect(Array.from(union([a, b, c]))).toEqual([...new Set([...a, ...b, ...c])].sort((x, y) => x - y));
+    }),
+  );
+});
+
+describe("readPostings", () => {
+  const bytes = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex.replaceAll(" ", ""), "hex"));
+
+  test("reads two refs", () => {
+    expect(readPostings(bytes("0000000c 00000002 00000005 00000009"), 0, "index")).toEqual(refs(5, 9));
+  });
+
+  const rejects = (what: string, hex: string, want: CorruptionError): void =>
+    test(`rejects ${what}`, () => expect(() => readPostings(bytes(hex), 0, "index")).toThrow(want));
+
+  rejects(
+    "a count that disagrees with the length",
+    "0000000c 00000003 00000005 00000009",
+    new CorruptionError("index", 0, "postings of 12 bytes claim 3 refs"),
+  );
+  rejects(
+    "a ref that repeats",
+    "0000000c 00000002 00000005 00000005",
+    new CorruptionError("index", 12, "postings do not ascend"),
+  );
+  rejects("a list cut short", "0000000c 00000002 00000005", new CorruptionError("index", 0, "postings cut short"));
+});
