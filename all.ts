@@ -79,6 +79,7 @@ export async function startAll(
       ingestThread(receiver, bucket),
       {
         name: "query",
+        youngGenerationMb: 48,
         components: [
           gatewayComponent({ ...config, dataDir: join(dataDir, "store") }, bucket),
           querierComponent(evaluate),

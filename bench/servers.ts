@@ -224,7 +224,9 @@ async function queries(
     for (let i = 0; i < runs; i++) {
       for (const [s, server] of running.entries()) {
         const startedAt = performance.now();
-        const answer = await fetch(`${server.query}/${path}?${new URLSearchParams({ ...params, nocache: "1" })}`);
+        const answer = await fetch(
+          `${server.query}/${path}?${new URLSearchParams({ ...params, nocache: "1" }).toString()}`,
+        );
         const text = await answer.text();
         times[s]!.push(performance.now() - startedAt);
         if (!answer.ok) throw new Error(`${server.name}: ${text.slice(0, 300)}`);

@@ -30,6 +30,8 @@ export interface ComponentSpec {
 }
 
 export interface ThreadSpec {
+  /** Size of the young generation, where the process-wide one does not fit the work. */
+  readonly youngGenerationMb?: number;
   readonly name: string;
   readonly components: readonly ComponentSpec[];
 }
@@ -67,6 +69,9 @@ export async function startHost(
     const worker = new Worker(new URL("./host-worker.ts", import.meta.url), {
       name: thread.name,
       workerData: { thread: thread.name, log } satisfies ThreadData,
+      ...(thread.youngGenerationMb === undefined
+        ? {}
+        : { resourceLimits: { maxYoungGenerationSizeMb: thread.youngGenerationMb } }),
     });
     let asked = false;
     let error: Error | undefined;

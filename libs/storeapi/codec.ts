@@ -32,13 +32,6 @@ import { FrameBuilder, type SeriesFrame } from "#libs/tsdb/series/frame.ts";
 import type { LabelAnswer, LabelRequest, SeriesRequest, StoreInfo, StoreItem } from "./store.ts";
 import { TIME_MAX, TIME_MIN } from "./store.ts";
 
-export const METHODS = {
-  info: "/thanos.info.Info/Info",
-  series: "/thanos.Store/Series",
-  labelNames: "/thanos.Store/LabelNames",
-  labelValues: "/thanos.Store/LabelValues",
-} as const;
-
 /** Series a message when the caller takes batches. */
 const BATCH_SIZE = 64;
 

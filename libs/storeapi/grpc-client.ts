@@ -9,8 +9,8 @@ import {
   encodeLabelValuesRequest,
   encodeSeriesRequest,
   ItemDecoder,
-  METHODS,
 } from "./codec.ts";
+import { METHODS } from "./methods.ts";
 import type { LabelRequest, SeriesRequest, Store, StoreItem } from "./store.ts";
 
 const INFO_TIMEOUT_MS = 5000;

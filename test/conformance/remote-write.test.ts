@@ -143,7 +143,7 @@ describeShared("remote write", FOLDER, () => {
           .join(",")}}`;
         const answer = (await (
           await fetch(
-            `${cairn.http}/api/v1/query?${new URLSearchParams({ query: `timestamp(last_over_time(${selector}[1h]))`, time: String(time) })}`,
+            `${cairn.http}/api/v1/query?${new URLSearchParams({ query: `timestamp(last_over_time(${selector}[1h]))`, time: String(time) }).toString()}`,
             { headers: { "thanos-tenant": name } },
           )
         ).json()) as { data?: { result: unknown[] }; error?: string };
