@@ -482,9 +482,12 @@ export class Head implements PostingsSource {
 
   // ---- cutting
 
-  /** Whether the oldest block's worth of samples is complete: the head reaches one and a half times the width. */
+  /**
+   * Whether the oldest block's worth is complete: nothing older than its end is taken any more. For a head that begins
+   * at a block's border that is Prometheus's rule, one and a half times the width; one that begins inside is cut sooner.
+   */
   get isCuttable(): boolean {
-    return this.#maxt - this.#mint > this.#options.rangeMs * 1.5;
+    return this.#mint <= this.#maxt && this.#maxt - this.#options.rangeMs / 2 >= this.cutEnd;
   }
 
   /** The end of the block that `cutBlock` writes. */
