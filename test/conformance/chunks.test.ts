@@ -2,9 +2,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { type HistogramSample, type ResetHint, type Span, wordsOf } from "#libs/model/histogram.ts";
+import { type Histogram, type HistogramSample, type ResetHint, type Span, wordsOf } from "#libs/model/histogram.ts";
 import { CODECS } from "#libs/tsdb/chunk/codecs.ts";
 import { ENCODING, ENCODING_NAMES } from "#libs/tsdb/chunk/encoding.ts";
+import { HistogramAppender } from "#libs/tsdb/chunk/histogram-append.ts";
 import { StartedColumns } from "#libs/tsdb/chunk/started-columns.ts";
 import { appendXor, NO_WINDOW, reopenXor, XOR_SAMPLE_BYTES_MAX, type XorState } from "#libs/tsdb/chunk/xor.ts";
 import { Xor2Appender } from "#libs/tsdb/chunk/xor2.ts";
@@ -136,7 +137,7 @@ function writeXor2(samples: FloatCase["samples"], reopenEvery: number): string {
 }
 
 describeShared("histogram chunks", VECTORS, () => {
-  for (const { name, encoding, chunks } of vectors.histograms) {
+  for (const { name, encoding, appends, chunks } of vectors.histograms) {
     const title = `${ENCODING_NAMES[encoding]} ${name}`;
 
     check(`${title}: decodes`, () => {
@@ -147,8 +148,45 @@ describeShared("histogram chunks", VECTORS, () => {
         expect(read.map(stored)).toEqual(decoded);
       }
     });
+
+    check(`${title}: is cut, recoded and written byte for byte`, () => {
+      const appender = new HistogramAppender(encoding);
+      const written: string[] = [];
+      for (const sample of appends) {
+        const outcome = appender.append(Number(sample.st), Number(sample.t), histogramOf(sample));
+        expect(outcome === "new chunk").toBe(sample.new_chunk);
+        expect(outcome === "recoded").toBe(sample.recoded);
+        if (outcome === "new chunk" || written.length === 0) written.push("");
+        written[written.length - 1] = hexOf(appender.chunk!.bytes());
+      }
+      expect(written).toEqual(chunks.map(({ hex }) => hex));
+    });
   }
 });
+
+function histogramOf({ h, fh }: StoredSample): Histogram {
+  const from = (h ?? fh)!;
+  const shape = {
+    schema: from.schema,
+    zeroThreshold: floatsOf([from.zero_threshold])[0]!,
+    sum: floatsOf([from.sum]),
+    positiveSpans: from.positive_spans,
+    negativeSpans: from.negative_spans,
+    customValues: floatsOf(from.custom_values),
+    counterResetHint: from.counter_reset_hint,
+  };
+  if (h === undefined) {
+    const totals = floatsOf([from.count, from.zero_count]);
+    const [positive, negative] = [floatsOf(from.positive_buckets!), floatsOf(from.negative_buckets!)];
+    return { ...shape, isFloat: true, totals, positive, negative };
+  }
+  const counts = (deltas: readonly string[]): BigInt64Array => {
+    let sum = 0n;
+    return BigInt64Array.from(deltas, (delta) => (sum += BigInt(delta)));
+  };
+  const [positive, negative] = [counts(h.positive_deltas!), counts(h.negative_deltas!)];
+  return { ...shape, isFloat: false, count: BigInt(h.count), zeroCount: BigInt(h.zero_count), positive, negative };
+}
 
 /** A sample in the notation of the vectors. */
 function stored({ start, time, histogram: h }: HistogramSample): StoredSample {

@@ -95,8 +95,8 @@ export function* readHistograms(
     }
     body.read(reader, i);
     const start = starts === undefined ? 0 : starts.read(reader, i, Number(time), before);
-    const sampleHint = hint === RESET_HINT.GAUGE || i === 0 ? hint : RESET_HINT.NOT_RESET;
-    const shown = i === 0 && hint !== RESET_HINT.GAUGE ? RESET_HINT.UNKNOWN : sampleHint;
+    const known = i === 0 ? RESET_HINT.UNKNOWN : RESET_HINT.NOT_RESET;
+    const shown = hint === RESET_HINT.GAUGE ? hint : known;
     yield { start, time: Number(time), histogram: body.sum.isStale ? body.stale() : body.histogram(shown) };
   }
 }
