@@ -1,15 +1,14 @@
-/**
- * Chunks of one series into columns. Only XOR until native histograms come; any other encoding is refused by name.
- */
+/** Chunks of one series into columns of floats. Histogram chunks are refused by name until the engine knows them. */
 import { ExecutionError } from "#libs/kit/errors.ts";
 import type { SampleColumns } from "#libs/model/columns.ts";
-import { ENCODING, ENCODING_NAMES } from "./encoding.ts";
-import { DECODE_SLACK, decodeXor, XOR_HEADER_BYTES, xorCount } from "./xor.ts";
+import { CODECS } from "./codecs.ts";
+import { ENCODING_NAMES } from "./encoding.ts";
 
-const scratch = new Uint8Array(65_536 + DECODE_SLACK);
-const scratchView = new DataView(scratch.buffer);
-
-/** Decodes a chunk behind the samples already in `columns`. `where` names it in errors. */
+/**
+ * Decodes a chunk behind the samples already in `columns`. `where` names it in errors.
+ *
+ * @throws ExecutionError for a chunk that holds no floats, CorruptionError for one that does not decode.
+ */
 export function decodeChunk(
   encoding: number,
   bytes: Uint8Array,
@@ -18,36 +17,11 @@ export function decodeChunk(
   columns: SampleColumns,
   where: string,
 ): void {
-  if (encoding !== ENCODING.XOR) {
+  const codec = CODECS[encoding];
+  if (codec?.kind !== "float") {
     throw new ExecutionError(
       `${where}: chunks of encoding ${ENCODING_NAMES[encoding] ?? encoding} are not supported yet`,
     );
   }
-  if (length < XOR_HEADER_BYTES) return;
-  columns.reserve(xorCount(bytes, from));
-  if (from + length + DECODE_SLACK <= bytes.length) {
-    const view = viewOf(bytes);
-    columns.length = decodeXor(view, from, length, columns.times, columns.words, columns.length, where);
-  } else {
-    const [padded, view] = length + DECODE_SLACK <= scratch.length ? [scratch, scratchView] : oversized(length);
-    padded.set(bytes.subarray(from, from + length));
-    columns.length = decodeXor(view, 0, length, columns.times, columns.words, columns.length, where);
-  }
-}
-
-function oversized(length: number): [Uint8Array, DataView] {
-  const bytes = new Uint8Array(length + DECODE_SLACK);
-  return [bytes, new DataView(bytes.buffer)];
-}
-
-// Chunks of a frame share one buffer: its view is made once.
-let lastBytes: Uint8Array | undefined;
-let lastView: DataView = scratchView;
-
-function viewOf(bytes: Uint8Array): DataView {
-  if (bytes !== lastBytes) {
-    lastBytes = bytes;
-    lastView = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  }
-  return lastView;
+  codec.decode(bytes, from, length, columns, where);
 }

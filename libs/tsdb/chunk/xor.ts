@@ -8,6 +8,7 @@
  * two words, never as a number, so that NaN payloads (the stale marker) keep their bits.
  */
 import { CorruptionError } from "#libs/kit/errors.ts";
+import { decodeXorWide } from "./xor-wide.ts";
 
 /** No window of meaningful bits yet: the next changed value writes one. */
 export const NO_WINDOW = 0xff;
@@ -72,6 +73,14 @@ export function appendXor(state: XorState, time: number, low: number, high: numb
   state.valueLow = low;
   state.valueHigh = high;
   state.count++;
+}
+
+/**
+ * Makes `state` write on as an appender of Prometheus that is opened on a stored chunk does: where no window was
+ * written yet it takes all 64 bits for one. Values are the same either way, bytes are not.
+ */
+export function reopenXor(state: XorState): void {
+  if (state.count > 0 && state.leading === NO_WINDOW) state.leading = 0;
 }
 
 function putXor(state: XorState, from: number, low: number, high: number): number {
@@ -191,6 +200,7 @@ export function decodeXor(
     scale *= 128;
     bit += 8;
   }
+  if (!Number.isSafeInteger(time)) return decodeXorWide(bytesOf(view), from, length, times, words, at, where);
   time = time % 2 === 0 ? time / 2 : -(time + 1) / 2;
   if (bit + 64 > bitEnd) throw new CorruptionError(where, bit >>> 3, "first value");
   let high = view.getInt32(bit >>> 3);
@@ -218,6 +228,7 @@ export function decodeXor(
         bit += 8;
         if (byte < 0x80) break;
       }
+      if (!Number.isSafeInteger(delta)) return decodeXorWide(bytesOf(view), from, length, times, words, at, where);
     } else {
       // Five bytes from `bit` on always hold the prefix and up to 20 bits behind it.
       const shift = bit & 7;
@@ -245,6 +256,7 @@ export function decodeXor(
       } else {
         if (bit + 68 > bitEnd) throw new CorruptionError(where, index, "64-bit delta of delta");
         delta += peek32(view, bit + 4) * 4294967296 + (peek32(view, bit + 36) >>> 0);
+        if (!Number.isSafeInteger(delta)) return decodeXorWide(bytesOf(view), from, length, times, words, at, where);
         bit += 68;
       }
     }
@@ -287,6 +299,10 @@ export function decodeXor(
   }
   if (bit > bitEnd) throw new CorruptionError(where, bitEnd >>> 3, `${count} samples do not fit ${length} bytes`);
   return end;
+}
+
+function bytesOf(view: DataView): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }
 
 /** 32 bits from bit position `bit` on. */
