@@ -2,7 +2,7 @@
 import { crc32c } from "#libs/tsdb/encoding/crc32c.ts";
 import { SampleColumns } from "#libs/model/columns.ts";
 import { decodeChunk } from "#libs/tsdb/chunk/decode.ts";
-import { appendXor, DECODE_SLACK, NO_WINDOW, XOR_SAMPLE_BYTES_MAX, type XorState } from "#libs/tsdb/chunk/xor.ts";
+import { appendXor, DECODE_SLACK, emptyXorState, XOR_SAMPLE_BYTES_MAX } from "#libs/tsdb/chunk/xor.ts";
 import { loadSeries } from "#tools/load.ts";
 import { row, time } from "./measure.ts";
 
@@ -21,17 +21,7 @@ export function codec(print: (line: string) => void): void {
     }
   }
   const bytes = new Uint8Array(SAMPLES * XOR_SAMPLE_BYTES_MAX);
-  const state: XorState = {
-    bytes,
-    bitAt: 0,
-    count: 0,
-    time: 0,
-    delta: 0,
-    valueLow: 0,
-    valueHigh: 0,
-    leading: NO_WINDOW,
-    trailing: 0,
-  };
+  const state = emptyXorState(bytes);
   const encodeOne = (c: number): number => {
     state.bitAt = 16;
     state.count = 0;

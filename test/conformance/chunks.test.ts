@@ -7,7 +7,7 @@ import { CODECS } from "#libs/tsdb/chunk/codecs.ts";
 import { ENCODING, ENCODING_NAMES } from "#libs/tsdb/chunk/encoding.ts";
 import { HistogramAppender } from "#libs/tsdb/chunk/histogram-append.ts";
 import { StartedColumns } from "#libs/tsdb/chunk/started-columns.ts";
-import { appendXor, NO_WINDOW, reopenXor, XOR_SAMPLE_BYTES_MAX, type XorState } from "#libs/tsdb/chunk/xor.ts";
+import { appendXor, emptyXorState, reopenXor, XOR_SAMPLE_BYTES_MAX } from "#libs/tsdb/chunk/xor.ts";
 import { Xor2Appender } from "#libs/tsdb/chunk/xor2.ts";
 import { CONFORMANCE, describeShared } from "../support/shared.ts";
 
@@ -105,17 +105,7 @@ describeShared("float chunks", VECTORS, () => {
 });
 
 function writeXor(samples: FloatCase["samples"], reopenEvery: number): string {
-  const state: XorState = {
-    bytes: new Uint8Array((samples.length + 1) * XOR_SAMPLE_BYTES_MAX),
-    bitAt: 16,
-    count: 0,
-    time: 0,
-    delta: 0,
-    valueLow: 0,
-    valueHigh: 0,
-    leading: NO_WINDOW,
-    trailing: 0,
-  };
+  const state = emptyXorState(new Uint8Array((samples.length + 1) * XOR_SAMPLE_BYTES_MAX));
   samples.forEach(([, time, bits], i) => {
     if (i > 0 && i % reopenEvery === 0) reopenXor(state);
     const [low, high] = wordsOf(floatsOf([bits]));

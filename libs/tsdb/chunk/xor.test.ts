@@ -3,23 +3,13 @@ import { expect, test } from "vitest";
 import { CorruptionError, ExecutionError } from "#libs/kit/errors.ts";
 import { SampleColumns } from "#libs/model/columns.ts";
 import { decodeChunk } from "./decode.ts";
-import { appendXor, NO_WINDOW, XOR_SAMPLE_BYTES_MAX, type XorState } from "./xor.ts";
+import { appendXor, emptyXorState, XOR_SAMPLE_BYTES_MAX } from "./xor.ts";
 
 type Sample = readonly [time: number, bits: bigint];
 
 function encode(samples: readonly Sample[]): Uint8Array {
   const bytes = new Uint8Array(samples.length * XOR_SAMPLE_BYTES_MAX + 8).fill(0xff);
-  const state: XorState = {
-    bytes,
-    bitAt: 16,
-    count: 0,
-    time: 0,
-    delta: 0,
-    valueLow: 0,
-    valueHigh: 0,
-    leading: NO_WINDOW,
-    trailing: 0,
-  };
+  const state = emptyXorState(bytes);
   for (const [time, bits] of samples)
     appendXor(state, time, Number(BigInt.asIntN(32, bits)), Number(BigInt.asIntN(32, bits >> 32n)));
   bytes[0] = samples.length >> 8;

@@ -30,6 +30,21 @@ export interface XorState {
   trailing: number;
 }
 
+/** A chunk without samples, to be written into `bytes` from their start. */
+export function emptyXorState(bytes: Uint8Array): XorState {
+  return {
+    bytes,
+    bitAt: XOR_HEADER_BYTES * 8,
+    count: 0,
+    time: 0,
+    delta: 0,
+    valueLow: 0,
+    valueHigh: 0,
+    leading: NO_WINDOW,
+    trailing: 0,
+  };
+}
+
 /** Most bytes one sample can take: 4 + 64 bits of time, 2 + 5 + 6 + 64 of value, rounded up. */
 export const XOR_SAMPLE_BYTES_MAX = 24;
 export const XOR_HEADER_BYTES = 2;

@@ -7,7 +7,7 @@
  *   word  10 block address │ 11 bits used │ 12 count, leading << 16, trailing << 24 │ 13 size class + 1, 0: no open chunk
  *   word  14 newest full chunk + 1 │ 15 labels offset
  */
-import { appendXor, XOR_HEADER_BYTES, XOR_SAMPLE_BYTES_MAX, type XorState } from "../chunk/xor.ts";
+import { appendXor, emptyXorState, XOR_HEADER_BYTES, XOR_SAMPLE_BYTES_MAX } from "../chunk/xor.ts";
 import type { Labels } from "#libs/model/labels.ts";
 import { Arena, BLOCK_SIZES } from "./arena.ts";
 import { HeadPostings } from "./postings.ts";
@@ -49,17 +49,7 @@ export class HeadSeries {
   #fullTimes = new Float64Array(1024);
   #fullWords = new Uint32Array(2048);
   #fullCount = 0;
-  readonly #xor: XorState = {
-    bytes: new Uint8Array(0),
-    bitAt: 0,
-    count: 0,
-    time: 0,
-    delta: 0,
-    valueLow: 0,
-    valueHigh: 0,
-    leading: 0,
-    trailing: 0,
-  };
+  readonly #xor = emptyXorState(new Uint8Array(0));
 
   add(ref: number, labels: Labels): number {
     const slot = this.count;
