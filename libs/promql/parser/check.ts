@@ -29,7 +29,7 @@ export function typeOf(expr: Expr): ValueType {
     case "binary":
       return typeOf(expr.lhs) === "scalar" && typeOf(expr.rhs) === "scalar" ? "scalar" : "vector";
     case "call":
-      return SIGNATURES[expr.func]?.returns ?? "vector";
+      return Object.hasOwn(SIGNATURES, expr.func) ? SIGNATURES[expr.func]!.returns : "vector";
   }
 }
 

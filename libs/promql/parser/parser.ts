@@ -131,7 +131,7 @@ class Parser {
     const { kind, text } = this.#token;
     if (kind !== "op" && kind !== "name") return undefined;
     const word = kind === "name" ? text.toLowerCase() : text;
-    return word in PRECEDENCE ? (word as BinaryOp) : undefined;
+    return Object.hasOwn(PRECEDENCE, word) ? (word as BinaryOp) : undefined;
   }
 
   #expression(least: number): Expr {

@@ -231,6 +231,8 @@ export function decodeXor(
   let significant = 64;
   for (let i = at + 1; i < end; i++) {
     if (bit >= bitEnd) throw new CorruptionError(where, bit >>> 3, `${count} samples claimed, ${i - at} there`);
+    /** The bits behind the time, as far as they are at hand: 13 are needed. */
+    let next: number;
     if (i === at + 1) {
       delta = 0;
       scale = 1;
@@ -244,6 +246,7 @@ export function decodeXor(
         if (byte < 0x80) break;
       }
       if (!Number.isSafeInteger(delta)) return decodeXorWide(bytesOf(view), from, length, times, words, at, where);
+      next = peek32(view, bit);
     } else {
       // Five bytes from `bit` on always hold the prefix and up to 20 bits behind it.
       const shift = bit & 7;
@@ -252,48 +255,50 @@ export function decodeXor(
         shift === 0
           ? view.getInt32(index)
           : (view.getInt32(index) << shift) | (view.getUint8(index + 4) >>> (8 - shift));
-      if (head >= 0) bit += 1;
-      else if ((head & 0x40000000) === 0) {
+      if (head >= 0) {
+        bit += 1;
+        next = head << 1;
+      } else if ((head & 0x40000000) === 0) {
         let dod = (head >>> 16) & 0x3fff;
         if (dod > 8192) dod -= 16384;
         delta += dod;
         bit += 16;
+        next = head << 16;
       } else if ((head & 0x20000000) === 0) {
         let dod = (head >>> 12) & 0x1ffff;
         if (dod > 65536) dod -= 131072;
         delta += dod;
         bit += 20;
+        next = peek32(view, bit);
       } else if ((head & 0x10000000) === 0) {
         let dod = (head >>> 8) & 0xfffff;
         if (dod > 524288) dod -= 1048576;
         delta += dod;
         bit += 24;
+        next = peek32(view, bit);
       } else {
         if (bit + 68 > bitEnd) throw new CorruptionError(where, index, "64-bit delta of delta");
         delta += peek32(view, bit + 4) * 4294967296 + (peek32(view, bit + 36) >>> 0);
         if (!Number.isSafeInteger(delta)) return decodeXorWide(bytesOf(view), from, length, times, words, at, where);
         bit += 68;
+        next = peek32(view, bit);
       }
     }
     time += delta;
     times[i] = time;
 
-    const shift = bit & 7;
-    const index = bit >>> 3;
-    const head =
-      shift === 0 ? view.getInt32(index) : (view.getInt32(index) << shift) | (view.getUint8(index + 4) >>> (8 - shift));
-    if (head >= 0) bit += 1;
+    if (next >= 0) bit += 1;
     else {
-      if ((head & 0x40000000) === 0) bit += 2;
+      if ((next & 0x40000000) === 0) bit += 2;
       else {
-        leading = (head >>> 25) & 31;
-        significant = (head >>> 19) & 63;
+        leading = (next >>> 25) & 31;
+        significant = (next >>> 19) & 63;
         if (significant === 0) significant = 64;
         trailing = 64 - leading - significant;
-        if (trailing < 0) throw new CorruptionError(where, index, `a window of ${leading} + ${significant} bits`);
+        if (trailing < 0) throw new CorruptionError(where, bit >>> 3, `a window of ${leading} + ${significant} bits`);
         bit += 13;
       }
-      if (bit + significant > bitEnd) throw new CorruptionError(where, index, "a value past the end");
+      if (bit + significant > bitEnd) throw new CorruptionError(where, bit >>> 3, "a value past the end");
       if (significant <= 32) {
         const x = peek32(view, bit) >>> (32 - significant);
         if (trailing >= 32) high ^= x << (trailing - 32);
