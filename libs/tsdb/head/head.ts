@@ -445,7 +445,9 @@ export class Head implements PostingsSource {
       for (let k = 0; k < ids.length; k += 2) builder.label(idOf(ids[k]!), idOf(ids[k + 1]!));
       builder.endSeries();
       if (++sent === query.limit) break;
-      if (builder.dataBytes >= HEAD_FRAME_BYTES || builder.seriesCount >= HEAD_FRAME_SERIES) {
+      // The first frame is small, so that the other side has work while the next is read.
+      const most = sent < HEAD_FRAME_SERIES ? HEAD_FRAME_SERIES / 8 : HEAD_FRAME_SERIES / 2;
+      if (builder.dataBytes >= HEAD_FRAME_BYTES || builder.seriesCount >= most) {
         this.#chunkFiles.readMany(reads.splice(0), builder.bytes);
         yield builder.take();
         if (slices.due) await slices.breathe();
