@@ -47,8 +47,16 @@ export interface Running {
   readonly stop: (signal?: NodeJS.Signals) => Promise<number | null>;
 }
 
+/** Ended with the tests, also when one fails half-way. */
+const children = new Set<ChildProcess>();
+process.once("exit", () => {
+  for (const child of children) child.kill("SIGKILL");
+});
+
 export function run(command: string, args: readonly string[], env: Record<string, string> = {}): Running {
   const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
+  children.add(child);
+  child.once("exit", () => children.delete(child));
   let log = "";
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding("utf8").on("data", (text: string) => (log += text));
