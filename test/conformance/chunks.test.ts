@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { CorruptionError } from "#libs/kit/errors.ts";
 import { type Histogram, type HistogramSample, type ResetHint, type Span, wordsOf } from "#libs/model/histogram.ts";
 import { CODECS } from "#libs/tsdb/chunk/codecs.ts";
 import { ENCODING, ENCODING_NAMES } from "#libs/tsdb/chunk/encoding.ts";
@@ -10,6 +11,7 @@ import { StartedColumns } from "#libs/tsdb/chunk/started-columns.ts";
 import { appendXor, emptyXorState, reopenXor, XOR_SAMPLE_BYTES_MAX } from "#libs/tsdb/chunk/xor.ts";
 import { Xor2Appender } from "#libs/tsdb/chunk/xor2.ts";
 import { CONFORMANCE, describeShared } from "../support/shared.ts";
+import { seeded } from "../support/write.ts";
 
 const VECTORS = join(CONFORMANCE, "chunkenc_vectors.json");
 
@@ -152,6 +154,46 @@ describeShared("histogram chunks", VECTORS, () => {
       expect(written).toEqual(chunks.map(({ hex }) => hex));
     });
   }
+});
+
+describeShared("mutated chunks", VECTORS, () => {
+  const MUTATIONS = 20_000;
+  test(`${MUTATIONS} of them end in samples or in a CorruptionError, with no more memory than the bytes can fill`, () => {
+    const seeds = [
+      ...vectors.floats.map(({ encoding, hex }) => ({ encoding, bytes: bytesOf(hex) })),
+      ...vectors.histograms.flatMap(({ encoding, chunks }) =>
+        chunks.map(({ hex }) => ({ encoding, bytes: bytesOf(hex) })),
+      ),
+    ];
+    const random = seeded(11);
+    const below = (n: number): number => Math.floor(random() * n);
+    let refused = 0;
+    let read = 0;
+    for (let i = 0; i < MUTATIONS; i++) {
+      const { encoding, bytes } = seeds[i % seeds.length]!;
+      const mutated = bytes.slice(0, random() < 0.3 ? below(bytes.length + 1) : bytes.length);
+      for (let k = 1 + below(4); k > 0 && mutated.length > 0; k--) mutated[below(mutated.length)] = below(256);
+      const codec = CODECS[encoding]!;
+      try {
+        if (codec.kind === "float") {
+          const columns = new StartedColumns();
+          codec.decode(mutated, 0, mutated.length, columns, "mutated");
+          expect(columns.length).toBeLessThanOrEqual(mutated.length * 8);
+          expect(columns.times.length).toBeLessThanOrEqual(Math.max(512, mutated.length * 16));
+        } else {
+          let samples = 0;
+          for (const _sample of codec.decode(mutated, 0, mutated.length, "mutated")) samples++;
+          expect(samples).toBeLessThanOrEqual(mutated.length * 8);
+        }
+        read++;
+      } catch (error) {
+        if (!(error instanceof CorruptionError)) throw error;
+        refused++;
+      }
+    }
+    // Both happen often, or the mutations test nothing.
+    expect(Math.min(refused, read)).toBeGreaterThan(MUTATIONS / 50);
+  });
 });
 
 function histogramOf({ h, fh }: StoredSample): Histogram {

@@ -1,4 +1,5 @@
 /** A stored XOR chunk into columns: gives `decodeXor` the bytes behind the chunk that it may peek at. */
+import { CorruptionError } from "#libs/kit/errors.ts";
 import type { SampleColumns } from "#libs/model/columns.ts";
 import { DECODE_SLACK, decodeXor, XOR_HEADER_BYTES, xorCount } from "./xor.ts";
 
@@ -14,7 +15,10 @@ export function decodeXorChunk(
   where: string,
 ): void {
   if (length < XOR_HEADER_BYTES) return;
-  columns.reserve(xorCount(bytes, from));
+  const count = xorCount(bytes, from);
+  // A sample takes two bits or more: hostile counts reserve no more than the bytes can hold.
+  if (count > length * 4) throw new CorruptionError(where, from, `${count} samples claimed in ${length} bytes`);
+  columns.reserve(count);
   if (from + length + DECODE_SLACK <= bytes.length) {
     const view = viewOf(bytes);
     columns.length = decodeXor(view, from, length, columns.times, columns.words, columns.length, where);
