@@ -250,5 +250,6 @@ function stored({ start, time, histogram: h }: HistogramSample): StoredSample {
 function check(title: string, body: () => void): void {
   const reason = NOT_YET[title];
   if (reason === undefined) test(title, body);
+  // Expected to fail for the reason given; mended, it fails here until it leaves NOT_YET.
   else test.fails(`${title} (${reason})`, body);
 }
