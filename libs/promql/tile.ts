@@ -3,19 +3,32 @@
  * value like any other; a byte is read faster than a bit (55 against 72 ms over 10 M samples).
  */
 import type { Labels } from "#libs/model/labels.ts";
+import type { NativeHistogram } from "#libs/model/native-histogram.ts";
 
 /** Series in a tile of a range query; with long ranges fewer, so that a tile stays in the cache. */
 export const TILE_SERIES = 64;
 
 export interface Tile {
   readonly labels: Labels[];
-  /** `values[series * steps + step]`, defined where `present` is 1. */
+  /** `values[series * steps + step]`, defined where `present` is FLOAT. */
   readonly values: Float64Array;
+  /** ABSENT, FLOAT or HISTOGRAM. */
   readonly present: Uint8Array;
+  /** At the index of `present` where that is HISTOGRAM; undefined while there is none. Never write to one of them. */
+  histograms: (NativeHistogram | undefined)[] | undefined;
 }
 
+export const ABSENT = 0;
+export const FLOAT = 1;
+export const HISTOGRAM = 2;
+
 export function createTile(capacity: number, steps: number): Tile {
-  return { labels: [], values: new Float64Array(capacity * steps), present: new Uint8Array(capacity * steps) };
+  return {
+    labels: [],
+    values: new Float64Array(capacity * steps),
+    present: new Uint8Array(capacity * steps),
+    histograms: undefined,
+  };
 }
 
 /** Steps of an evaluation: `startMs + i * stepMs`, `i < count`. An instant query has one. */

@@ -62,9 +62,7 @@ export function decodeChunks(unordered: readonly Chunk[], columns: SampleColumns
   let folded = rows[0]?.columns ?? new SampleColumns();
   for (const row of rows.slice(1)) folded = foldReplicas(folded, row.columns);
   columns.reserve(folded.length);
-  columns.times.set(folded.times.subarray(0, folded.length), columns.length);
-  columns.words.set(folded.words.subarray(0, 2 * folded.length), 2 * columns.length);
-  columns.length += folded.length;
+  for (let i = 0; i < folded.length; i++) columns.copy(folded, i);
 }
 
 /** Two replicas of a series as one. */
@@ -87,10 +85,7 @@ export function foldReplicas(a: SampleColumns, b: SampleColumns): SampleColumns 
     const penalty = last === -Infinity ? FIRST_PENALTY_MS : 2 * (time - last);
     penaltyA = takeA ? 0 : penalty;
     penaltyB = takeA ? penalty : 0;
-    out.times[out.length] = time;
-    out.words[2 * out.length] = from.words[2 * at]!;
-    out.words[2 * out.length + 1] = from.words[2 * at + 1]!;
-    out.length++;
+    out.copy(from, at);
     last = time;
   }
 }

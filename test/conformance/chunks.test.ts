@@ -7,7 +7,7 @@ import { type Histogram, type HistogramSample, type ResetHint, type Span, wordsO
 import { CODECS } from "#libs/tsdb/chunk/codecs.ts";
 import { ENCODING, ENCODING_NAMES } from "#libs/tsdb/chunk/encoding.ts";
 import { HistogramAppender } from "#libs/tsdb/chunk/histogram-append.ts";
-import { StartedColumns } from "#libs/tsdb/chunk/started-columns.ts";
+import { SampleColumns } from "#libs/model/columns.ts";
 import { appendXor, emptyXorState, reopenXor, XOR_SAMPLE_BYTES_MAX } from "#libs/tsdb/chunk/xor.ts";
 import { Xor2Appender } from "#libs/tsdb/chunk/xor2.ts";
 import { CONFORMANCE, describeShared } from "../support/shared.ts";
@@ -89,10 +89,10 @@ describeShared("float chunks", VECTORS, () => {
 
     check(`${title}: decodes`, () => {
       const codec = CODECS[encoding]!;
-      const columns = new StartedColumns();
+      const columns = new SampleColumns();
       if (codec.kind === "float") codec.decode(bytesOf(hex), 0, hex.length / 2, columns, "vector");
       const got = Array.from({ length: columns.length }, (_, i) => [
-        encoding === ENCODING.XOR ? 0 : columns.starts[i],
+        encoding === ENCODING.XOR ? 0 : (columns.starts?.[i] ?? 0),
         columns.times[i],
         bitsOf(columns.words, i),
       ]);
@@ -174,7 +174,7 @@ describeShared("mutated chunks", VECTORS, () => {
       const mutated = bytes.slice(0, random() < 0.3 ? below(bytes.length + 1) : bytes.length);
       for (let k = 1 + below(4); k > 0 && mutated.length > 0; k--) mutated[below(mutated.length)] = below(256);
       const codec = CODECS[encoding]!;
-      const columns = new StartedColumns();
+      const columns = new SampleColumns();
       try {
         if (codec.kind === "float") {
           codec.decode(mutated, 0, mutated.length, columns, "mutated");

@@ -23,6 +23,9 @@ export async function* aggregate(expr: AggregateExpr, context: EvalContext): Asy
       return yield* quantiles(expr, context);
     case "count_values":
       return yield* countValues(expr, context);
+    case "limitk":
+    case "limit_ratio":
+      throw new ExecutionError(`aggregation ${expr.op} is not supported yet`);
     default:
       return yield* fold(expr, expr.op, context);
   }
@@ -65,7 +68,7 @@ interface Accumulator {
   readonly incremental: Uint8Array;
 }
 
-type FoldOp = Exclude<AggregateExpr["op"], "topk" | "bottomk" | "quantile" | "count_values">;
+type FoldOp = Exclude<AggregateExpr["op"], "topk" | "bottomk" | "quantile" | "count_values" | "limitk" | "limit_ratio">;
 type Step = (a: Accumulator, i: number, value: number) => void;
 
 async function* fold(expr: AggregateExpr, op: FoldOp, context: EvalContext): AsyncGenerator<Tile> {

@@ -1,6 +1,6 @@
 /** From plan node to operator: which code answers which node. */
 import { ExecutionError } from "#libs/kit/errors.ts";
-import { isSetOp, type Expr } from "../parser/ast.ts";
+import { isSetOp, isTrim, type Expr } from "../parser/ast.ts";
 import { typeOf } from "../parser/check.ts";
 import { createTile, stepTime, type Tile } from "../tile.ts";
 import { aggregate } from "./aggregate.ts";
@@ -31,6 +31,7 @@ async function* vector(expr: Expr, context: EvalContext): AsyncGenerator<Tile> {
     case "binary": {
       if (expr.matching !== undefined && typeOf(expr.lhs) === "vector" && typeOf(expr.rhs) === "vector") {
         if (isSetOp(expr.op)) return yield* setOperation(expr, expr.op, context);
+        if (isTrim(expr.op)) throw new ExecutionError(`operator ${expr.op} is not supported yet`);
         return yield* vectorVector(expr, expr.op, context);
       }
       return yield* vectorScalar(expr, context);
@@ -58,7 +59,7 @@ async function scalar(expr: Expr, context: EvalContext): Promise<Float64Array> {
     }
     case "binary": {
       const { op } = expr;
-      if (isSetOp(op)) break;
+      if (isSetOp(op) || isTrim(op)) break;
       const left = await evaluateScalar(expr.lhs, context);
       const right = await evaluateScalar(expr.rhs, context);
       for (let i = 0; i < values.length; i++) values[i] = scalarBinary(op, left[i]!, right[i]!);

@@ -2,6 +2,7 @@
  * Selectors: series by series from storage into tiles. A series' samples are decoded once, into two contiguous
  * columns, and every step finds its samples by moving two pointers forward.
  */
+import { ExecutionError } from "#libs/kit/errors.ts";
 import { SampleColumns } from "#libs/model/columns.ts";
 import type { Labels } from "#libs/model/labels.ts";
 import { isStale } from "#libs/model/stale.ts";
@@ -82,6 +83,7 @@ export async function* selectInstant(
     while (batch.next()) {
       columns.clear();
       batch.samples(columns);
+      refuseHistograms(columns);
       budget.load(columns.length);
       const any = lookup(
         columns,
@@ -191,6 +193,7 @@ async function* matrixBatches(
     while (batch.next()) {
       columns.clear();
       batch.samples(columns);
+      refuseHistograms(columns);
       budget.load(columns.length);
       dropStale(columns);
       yield series;
@@ -200,6 +203,11 @@ async function* matrixBatches(
     yield walk(batch);
     if (slices.due) await slices.breathe();
   }
+}
+
+/** Until the operators know them. */
+function refuseHistograms(columns: SampleColumns): void {
+  if (columns.histograms !== undefined) throw new ExecutionError("native histograms cannot be queried yet");
 }
 
 function dropStale(columns: SampleColumns): void {
@@ -236,7 +244,7 @@ async function* subquerySeries(expr: Subquery, context: EvalContext): AsyncGener
   };
   if (typeOf(expr.expr) === "scalar") {
     const values = await evaluateScalar(expr.expr, inner);
-    load({ labels: [[]], values, present: new Uint8Array(count).fill(1) }, 0);
+    load({ labels: [[]], values, present: new Uint8Array(count).fill(1), histograms: undefined }, 0);
     yield { labels: () => [], columns, rangeMs: expr.rangeMs, offsetMs: expr.offsetMs, fixedMs };
     return;
   }

@@ -1,6 +1,6 @@
 /** Arithmetic and comparison between a vector and a scalar. */
 import type { Expr } from "../parser/ast.ts";
-import { isComparison, isSetOp } from "../parser/ast.ts";
+import { isComparison, isSetOp, isTrim } from "../parser/ast.ts";
 import { typeOf } from "../parser/check.ts";
 import type { Tile } from "../tile.ts";
 import type { EvalContext } from "./context.ts";
@@ -10,7 +10,7 @@ import { compare, scalarBinary } from "./scalar-binary.ts";
 
 export async function* vectorScalar(expr: Expr & { kind: "binary" }, context: EvalContext): AsyncGenerator<Tile> {
   const { op, bool } = expr;
-  if (isSetOp(op)) return; // refused by the type check
+  if (isSetOp(op) || isTrim(op)) return; // refused by the type check, by the parser
   const scalarLeft = typeOf(expr.lhs) === "scalar";
   const scalar = await evaluateScalar(scalarLeft ? expr.lhs : expr.rhs, context);
   const { count } = context.steps;

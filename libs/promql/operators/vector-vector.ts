@@ -185,6 +185,6 @@ class RowSink {
   tile(): Tile {
     return this.#labels.length === 0
       ? createTile(0, this.#count)
-      : { labels: this.#labels, values: this.#values, present: this.#present };
+      : { labels: this.#labels, values: this.#values, present: this.#present, histograms: undefined };
   }
 }

@@ -1,4 +1,7 @@
-/** The syntax tree of a query. Positions are byte-free UTF-16 offsets into the text, `to` exclusive. */
+/**
+ * The syntax tree of a query: plain data, so that it can travel. Positions are UTF-16 offsets into the text, `to`
+ * exclusive; texts for users count bytes (annotations.ts, errors of the parser).
+ */
 import type { MatcherSpec } from "#libs/model/matcher.ts";
 
 export interface Span {
@@ -23,6 +26,35 @@ export interface StringLiteral {
   readonly value: string;
 }
 
+export type DurationOp = "+" | "-" | "*" | "/" | "%" | "^";
+
+/**
+ * Arithmetic where a duration is asked for, in float seconds: `[5m * 2]`, `offset -step()`. It has no value before the
+ * steps of the query are known: the planner puts the milliseconds into the field beside it (`rangeExpr` → `rangeMs`).
+ */
+export type DurationExpr =
+  | { readonly kind: "duration-number"; readonly span: Span; readonly seconds: number; readonly isDuration: boolean }
+  | { readonly kind: "duration-step" | "duration-range"; readonly span: Span }
+  | { readonly kind: "duration-unary"; readonly span: Span; readonly op: "+" | "-"; readonly expr: DurationExpr }
+  | {
+      readonly kind: "duration-binary";
+      readonly span: Span;
+      readonly op: DurationOp;
+      readonly lhs: DurationExpr;
+      readonly rhs: DurationExpr;
+    }
+  | {
+      readonly kind: "duration-call";
+      readonly span: Span;
+      readonly func: "min_of" | "max_of";
+      readonly lhs: DurationExpr;
+      readonly rhs: DurationExpr;
+    }
+  | { readonly kind: "duration-paren"; readonly span: Span; readonly expr: DurationExpr };
+
+/** How the borders of a range are treated: by extrapolation, by the samples at or before them, by interpolation. */
+export type RangeBorders = "extrapolated" | "anchored" | "smoothed";
+
 export interface VectorSelector {
   readonly kind: "selector";
   readonly span: Span;
@@ -31,7 +63,9 @@ export interface VectorSelector {
   /** All matchers, that of the name among them. */
   readonly matchers: readonly MatcherSpec[];
   readonly offsetMs: number;
+  readonly offsetExpr: DurationExpr | undefined;
   readonly at: AtModifier | undefined;
+  readonly borders: RangeBorders;
 }
 
 export interface MatrixSelector {
@@ -39,6 +73,7 @@ export interface MatrixSelector {
   readonly span: Span;
   readonly selector: VectorSelector;
   readonly rangeMs: number;
+  readonly rangeExpr: DurationExpr | undefined;
 }
 
 export interface Subquery {
@@ -46,9 +81,12 @@ export interface Subquery {
   readonly span: Span;
   readonly expr: Expr;
   readonly rangeMs: number;
+  readonly rangeExpr: DurationExpr | undefined;
   /** 0: the default of the server. */
   readonly stepMs: number;
+  readonly stepExpr: DurationExpr | undefined;
   readonly offsetMs: number;
+  readonly offsetExpr: DurationExpr | undefined;
   readonly at: AtModifier | undefined;
 }
 
@@ -68,7 +106,9 @@ export interface ParenExpr {
 export type ArithmeticOp = "+" | "-" | "*" | "/" | "%" | "^" | "atan2";
 export type ComparisonOp = "==" | "!=" | "<" | "<=" | ">" | ">=";
 export type SetOp = "and" | "or" | "unless";
-export type BinaryOp = ArithmeticOp | ComparisonOp | SetOp;
+/** Cut a histogram: keep what lies below, above a scalar. */
+export type TrimOp = "</" | ">/";
+export type BinaryOp = ArithmeticOp | ComparisonOp | SetOp | TrimOp;
 
 export interface VectorMatching {
   readonly card: "one-to-one" | "many-to-one" | "one-to-many" | "many-to-many";
@@ -77,6 +117,9 @@ export interface VectorMatching {
   readonly labels: readonly string[];
   /** Labels that group_left or group_right copies from the one side. */
   readonly include: readonly string[];
+  /** `fill_left(v)`, `fill_right(v)`: stands in for a missing partner on that side. */
+  readonly fillLeft: number | undefined;
+  readonly fillRight: number | undefined;
 }
 
 export interface BinaryExpr {
@@ -104,6 +147,8 @@ export const AGGREGATIONS = [
   "bottomk",
   "quantile",
   "count_values",
+  "limitk",
+  "limit_ratio",
 ] as const;
 export type AggregationOp = (typeof AGGREGATIONS)[number];
 
@@ -151,6 +196,11 @@ export function isComparison(op: BinaryOp): op is ComparisonOp {
 
 export function isSetOp(op: BinaryOp): op is SetOp {
   return op === "and" || op === "or" || op === "unless";
+}
+
+/** Whether an operator cuts histograms. */
+export function isTrim(op: BinaryOp): op is TrimOp {
+  return op === "</" || op === ">/";
 }
 
 /** The expression inside any parentheses. */

@@ -32,6 +32,8 @@ const PRECEDENCE: Readonly<Record<BinaryOp, number>> = {
   "<=": 3,
   ">": 3,
   ">=": 3,
+  "</": 3,
+  ">/": 3,
   "+": 4,
   "-": 4,
   "*": 5,
@@ -40,6 +42,9 @@ const PRECEDENCE: Readonly<Record<BinaryOp, number>> = {
   atan2: 5,
   "^": 6,
 };
+
+const NO_FILL = { fillLeft: undefined, fillRight: undefined };
+const NO_OFFSET = { offsetMs: 0, offsetExpr: undefined, at: undefined };
 
 /** Deepest nesting: a query of brackets alone must not exhaust the stack. */
 const DEPTH_MAX = 500;
@@ -158,7 +163,8 @@ class Parser {
   #binary(op: BinaryOp, opSpan: Span, lhs: Expr, rhs: Expr, bool: boolean, given: VectorMatching | undefined): Expr {
     const vectors = typeOf(lhs) === "vector" && typeOf(rhs) === "vector";
     let matching: VectorMatching | undefined = given;
-    if (vectors && given === undefined) matching = { card: "one-to-one", on: false, labels: [], include: [] };
+    if (vectors && given === undefined)
+      matching = { card: "one-to-one", on: false, labels: [], include: [], ...NO_FILL };
     if (vectors && matching !== undefined && isSetOp(op)) {
       if (matching.card !== "one-to-one") {
         throw new ParseError(this.#input, lhs.span.from, `no grouping allowed for ${JSON.stringify(op)} operation`);
@@ -174,7 +180,7 @@ class Parser {
     this.#at++;
     const labels = this.#labelList("grouping opts");
     const side = this.#isWord("group_left") ? "many-to-one" : this.#isWord("group_right") ? "one-to-many" : undefined;
-    if (side === undefined) return { card: "one-to-one", on, labels, include: [] };
+    if (side === undefined) return { card: "one-to-one", on, labels, include: [], ...NO_FILL };
     if (isSetOp(op)) this.#fail(`no grouping allowed for ${JSON.stringify(op)} operation`);
     this.#at++;
     const include = this.#isOp("(") ? this.#labelList("grouping opts") : [];
@@ -183,7 +189,7 @@ class Parser {
       if (shared !== undefined)
         this.#fail(`label ${JSON.stringify(shared)} must not occur in ON and GROUP clause at once`);
     }
-    return { card: side, on, labels, include };
+    return { card: side, on, labels, include, ...NO_FILL };
   }
 
   #labelList(context: string): string[] {
@@ -381,7 +387,7 @@ class Parser {
     if (!this.#allowEmptySelector && matchers.every((matcher) => createMatcher(matcher).matches(""))) {
       throw new ParseError(this.#input, from, "vector selector must contain at least one non-empty matcher");
     }
-    return { kind: "selector", span, name: metric, matchers, offsetMs: 0, at: undefined };
+    return { kind: "selector", span, name: metric, matchers, ...NO_OFFSET, borders: "extrapolated" };
   }
 
   #checkMatcher(matcher: MatcherSpec, token: Token): void {
@@ -442,13 +448,14 @@ class Parser {
     if (this.#accept(":")) {
       const stepMs = this.#isOp("]") ? 0 : this.#positiveDurationMs("subquery selector");
       this.#take("]", "subquery selector");
-      return { kind: "subquery", span: this.#spanFrom(expr), expr, rangeMs: range, stepMs, offsetMs: 0, at: undefined };
+      const fixed = { rangeExpr: undefined, stepExpr: undefined, ...NO_OFFSET };
+      return { kind: "subquery", span: this.#spanFrom(expr), expr, rangeMs: range, stepMs, ...fixed };
     }
     this.#take("]", "subquery or range");
     if (expr.kind !== "selector") this.#fail("ranges only allowed for vector selectors", open);
     if (expr.offsetMs !== 0) this.#fail("no offset modifiers allowed before range", open);
     if (expr.at !== undefined) this.#fail("no @ modifiers allowed before range", open);
-    return { kind: "matrix", span: this.#spanFrom(expr), selector: expr, rangeMs: range };
+    return { kind: "matrix", span: this.#spanFrom(expr), selector: expr, rangeMs: range, rangeExpr: undefined };
   }
 
   #positiveDurationMs(context: string): number {

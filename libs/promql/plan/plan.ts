@@ -6,7 +6,7 @@
  *   fold      arithmetic of numbers becomes a number, parentheses go
  *   invariant what gives the same at every step is evaluated once
  */
-import { type AtModifier, type Expr, isComparison, isSetOp } from "../parser/ast.ts";
+import { type AtModifier, type Expr, isComparison, isSetOp, isTrim } from "../parser/ast.ts";
 import { scalarBinary } from "../operators/scalar-binary.ts";
 
 export interface QueryRange {
@@ -58,7 +58,13 @@ function fold(expr: Expr): Expr {
   if (mapped.kind === "unary" && mapped.expr.kind === "number") {
     return { ...mapped.expr, value: mapped.op === "-" ? -mapped.expr.value : mapped.expr.value };
   }
-  if (mapped.kind === "binary" && mapped.lhs.kind === "number" && mapped.rhs.kind === "number" && !isSetOp(mapped.op)) {
+  if (
+    mapped.kind === "binary" &&
+    mapped.lhs.kind === "number" &&
+    mapped.rhs.kind === "number" &&
+    !isSetOp(mapped.op) &&
+    !isTrim(mapped.op)
+  ) {
     return { kind: "number", span: mapped.span, value: scalarBinary(mapped.op, mapped.lhs.value, mapped.rhs.value) };
   }
   return mapped;

@@ -15,7 +15,6 @@ import { STALE_HI, STALE_LO } from "#libs/model/stale.ts";
 import { assert } from "#libs/kit/assert.ts";
 import { BitReader, BitWriter } from "./bits.ts";
 import { StartReader, StartWriter } from "./start-times.ts";
-import { StartedColumns } from "./started-columns.ts";
 import { readUvarint, readVarint, writeUvarint, writeVarint } from "./varbit.ts";
 import { ValueXor } from "./value-xor.ts";
 
@@ -23,7 +22,7 @@ const TWO_32 = 4294967296;
 export const XOR2_HEADER_BYTES = 3;
 const COUNT_MAX = 0xffff;
 
-/** Decodes a chunk behind the samples in `columns`; start timestamps too if these are `StartedColumns`. */
+/** Decodes a chunk behind the samples in `columns`; start timestamps too, where the chunk has any. */
 export function decodeXor2(
   bytes: Uint8Array,
   from: number,
@@ -33,12 +32,13 @@ export function decodeXor2(
 ): void {
   const reader = new BitReader(bytes, from, length, where);
   const count = reader.bits(16);
-  const starts = new StartReader(reader.bits(8));
+  const header = reader.bits(8);
+  const starts = new StartReader(header);
   // A sample takes a bit or more: hostile counts reserve no more than the bytes can hold.
   if (count > reader.bitsLeft) reader.fail(`${count} samples claimed in ${length} bytes`);
   columns.reserve(count);
   const { times, words } = columns;
-  const startColumn = columns instanceof StartedColumns ? columns.starts : undefined;
+  const startColumn = header === 0 ? columns.starts : columns.withStarts();
   const base = columns.length;
   const value = new ValueXor();
   let timeLow = 0;
