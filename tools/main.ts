@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { blockDump } from "./block-dump.ts";
 import { load } from "./load.ts";
+import { promqltest } from "./promqltest.ts";
 
 /** @returns the exit code. */
 export async function runTools(args: readonly string[]): Promise<number> {
@@ -16,6 +17,14 @@ export async function runTools(args: readonly string[]): Promise<number> {
     .option("--max-time <ms>", "no samples after")
     .action(async (dir: string, options: { match?: string; minTime?: string; maxTime?: string }) => {
       code = await blockDump(dir, options, (line) => process.stdout.write(`${line}\n`));
+    });
+  program
+    .command("promqltest <file...>")
+    .description("Runs scripts of Prometheus's promqltest format.")
+    .option("--run <text>", "only evals whose query contains the text", "")
+    .action(async (files: string[], options: { run: string }) => {
+      const signal = new AbortController().signal;
+      code = await promqltest(files, options, (text) => process.stdout.write(`${text}\n`), signal);
     });
   program
     .command("load")
