@@ -47,7 +47,7 @@ export interface EvalCommand {
   readonly notes: Readonly<Record<Note, readonly TextPattern[] | undefined>>;
 }
 
-const INSTANT = /^eval(?:_(fail|warn|ordered|info))?\s+instant\s+(?:at\s+(.+?))?\s+(.+)$/;
+const INSTANT = /^eval(?:_(fail|warn|ordered|info))?\s+instant\s+at\s+(.+?)\s+(.+)$/;
 const RANGE = /^eval(?:_(fail|warn|info))?\s+range\s+from\s+(.+)\s+to\s+(.+)\s+step\s+(.+?)\s+(.+)$/;
 const STEPS = /^expect range vector\s+from\s+(.+)\s+to\s+(.+)\s+step\s+(.+)$/;
 const EXPECT = /^expect\s+(ordered|fail|warn|no_warn|info|no_info)(?:\s+(regex|msg):(.+))?$/;
@@ -73,8 +73,7 @@ function parseHead(line: string): Head {
   const instant = INSTANT.exec(line);
   if (instant !== null) {
     const [, modifier, time, query] = instant;
-    if (time === undefined) throw new BadRequestError("no time: want eval instant at TIME QUERY");
-    return { modifier, query: query!, at: { kind: "instant", timeMs: parseDuration(time) } };
+    return { modifier, query: query!, at: { kind: "instant", timeMs: parseDuration(time!) } };
   }
   const range = RANGE.exec(line);
   if (range !== null) {
