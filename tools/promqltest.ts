@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Engine } from "#libs/promql/engine.ts";
 import { formatReport, formatTotals } from "#libs/promql/promqltest/report.ts";
-import { runScript, type ScriptReport } from "#libs/promql/promqltest/run.ts";
+import { ALL_FEATURES, runScript, type ScriptReport } from "#libs/promql/promqltest/run.ts";
 import { ChunkStorage } from "./promqltest-storage.ts";
 
 export interface PromqltestOptions {
@@ -12,7 +12,15 @@ export interface PromqltestOptions {
 
 /** The settings that the scripts of Prometheus are written for. */
 export function scriptEngine(): Engine {
-  return new Engine({ lookbackMs: 300_000, defaultStepMs: 60_000, timeoutMs: 100_000, samplesMax: 1_000_000 });
+  return new Engine({
+    lookbackMs: 300_000,
+    defaultStepMs: 60_000,
+    timeoutMs: 100_000,
+    samplesMax: 1_000_000,
+    parser: ALL_FEATURES,
+    delayedNameRemoval: true,
+    useStartTimestamps: true,
+  });
 }
 
 /** Runs files one after the other. @returns 0 if everything in them passed, else 1. */

@@ -1,5 +1,8 @@
 /** Functions of one value, and of a value and the scalar arguments at the same step. */
 
+import type { NativeHistogram } from "#libs/model/native-histogram.ts";
+import { histogramDeviation, histogramVariance } from "./native-variance.ts";
+
 /** `f(v, args)`; NaN is a result like any other. */
 export type ValueFunction = (value: number, first: number, second: number) => number;
 
@@ -23,7 +26,7 @@ export function goPow(a: number, b: number): number {
 const days = (seconds: number): Date => new Date(Math.trunc(seconds) * 1000);
 
 /** Date functions: seconds since the epoch, UTC. */
-export const DATE_FUNCTIONS: Readonly<Record<string, (seconds: number) => number>> = {
+export const DATE_FUNCTIONS: ReadonlyMap<string, (seconds: number) => number> = mapOf({
   minute: (s) => days(s).getUTCMinutes(),
   hour: (s) => days(s).getUTCHours(),
   day_of_week: (s) => days(s).getUTCDay(),
@@ -35,9 +38,9 @@ export const DATE_FUNCTIONS: Readonly<Record<string, (seconds: number) => number
   days_in_month: (s) => new Date(Date.UTC(days(s).getUTCFullYear(), days(s).getUTCMonth() + 1, 0)).getUTCDate(),
   month: (s) => days(s).getUTCMonth() + 1,
   year: (s) => days(s).getUTCFullYear(),
-};
+});
 
-export const VALUE_FUNCTIONS: Readonly<Record<string, ValueFunction>> = {
+export const VALUE_FUNCTIONS: ReadonlyMap<string, ValueFunction> = mapOf<ValueFunction>({
   abs: Math.abs,
   ceil: Math.ceil,
   floor: Math.floor,
@@ -69,4 +72,26 @@ export const VALUE_FUNCTIONS: Readonly<Record<string, ValueFunction>> = {
     const inverse = 1 / to;
     return Math.floor(v * inverse + 0.5) / inverse;
   },
-};
+});
+
+export interface HistogramFunction {
+  readonly apply: (histogram: NativeHistogram) => number;
+  /** Type and unit stay: they fit what comes out. */
+  readonly dropsNameOnly: boolean;
+}
+
+const ofHistogram = (apply: (h: NativeHistogram) => number): HistogramFunction => ({ apply, dropsNameOnly: true });
+
+/** Functions of one native histogram. */
+export const HISTOGRAM_FUNCTIONS: ReadonlyMap<string, HistogramFunction> = mapOf<HistogramFunction>({
+  histogram_avg: ofHistogram((h) => h.sum / h.count),
+  histogram_count: ofHistogram((h) => h.count),
+  histogram_stddev: ofHistogram(histogramDeviation),
+  histogram_stdvar: ofHistogram(histogramVariance),
+  histogram_sum: ofHistogram((h) => h.sum),
+});
+
+/** A map, not an object: names such as `constructor` are no functions. */
+function mapOf<T>(functions: Readonly<Record<string, T>>): ReadonlyMap<string, T> {
+  return new Map(Object.entries(functions));
+}

@@ -2,7 +2,7 @@
 import { formatDuration } from "#libs/kit/duration.ts";
 import { formatValue as formatFloat } from "#libs/model/float.ts";
 import { formatLabels } from "#libs/model/labels.ts";
-import { formatHistogramLiteral } from "./awaited.ts";
+import { formatHistogramLiteral } from "#libs/model/native-histogram/text.ts";
 import type { ExpectedSeries, ExpectedValue } from "./eval-command.ts";
 import type { Point, Result, ResultSeries } from "./result.ts";
 import type { SequenceValue } from "./series-description.ts";

@@ -32,7 +32,7 @@ export function resultOf(value: QueryValue): Result {
     case "matrix":
       return { type: "matrix", series: tileSeries(value.tile, value.steps) };
     case "raw":
-      return { type: "matrix", series: value.series.map(rawSeries) };
+      return { type: "matrix", series: value.series.map((series) => rawSeries(series)) };
   }
 }
 
@@ -67,12 +67,7 @@ function tileSeries(tile: Tile, steps: Steps): ResultSeries[] {
   return all.filter(({ points }) => points.length > 0);
 }
 
-function rawSeries({
-  labels,
-  times,
-  values,
-  histograms,
-}: RawSeries & { histograms?: (NativeHistogram | undefined)[] }): ResultSeries {
+function rawSeries({ labels, times, values, histograms }: RawSeries): ResultSeries {
   const words = new Int32Array(values.buffer, values.byteOffset, 2 * values.length);
   const points = Array.from(times, (timeMs, i): Point => {
     const histogram = histograms?.[i];

@@ -10,8 +10,8 @@ import { assert } from "#libs/kit/assert.ts";
 import { messageOf, reactionTo } from "#libs/kit/errors.ts";
 import type { Engine } from "../engine.ts";
 import type { Expr } from "../parser/ast.ts";
-import { formatExpr } from "./awaited.ts";
-import { parseQuery } from "../parser/parser.ts";
+import { type ParserOptions, parseQuery } from "../parser/parser.ts";
+import { formatExpr } from "../parser/print.ts";
 import type { QueryStorage } from "../storage.ts";
 import { nativeFromClassic } from "./classic-to-native.ts";
 import { compareNotes, compareResult, type Mismatch, SORTED } from "./compare.ts";
@@ -107,6 +107,14 @@ function evaluator(engine: ScriptEngine, storage: QueryStorage, signal: AbortSig
   };
 }
 
+/** Scripts may use everything. */
+export const ALL_FEATURES: ParserOptions = {
+  experimentalFunctions: true,
+  durationExpressions: true,
+  extendedRangeSelectors: true,
+  fillModifiers: true,
+};
+
 interface Evaluation {
   readonly query: string;
   readonly at: EvalCommand["at"];
@@ -124,7 +132,7 @@ async function runEval(command: EvalCommand, evaluate: Evaluate): Promise<Failur
   const { line, query, at } = command;
   let expr: Expr;
   try {
-    expr = parseQuery(query);
+    expr = parseQuery(query, ALL_FEATURES);
   } catch (error) {
     return { line, what: query, run: "", wanted: "a query that parses", got: messageOf(error) };
   }
@@ -145,7 +153,6 @@ function pinnedEvaluations(expr: Expr, at: EvalCommand["at"]): Evaluation[] {
   const pinned = at.kind === "instant" ? pinQuery(expr, at.timeMs) : undefined;
   if (at.kind !== "instant" || pinned === undefined) return [];
   const query = formatExpr(pinned);
-  if (query === undefined) return [];
   return pinnedTimes(at.timeMs).map((timeMs) => {
     return { query, at: { kind: "instant", timeMs }, run: `as ${query} at ${formatDuration(timeMs)}` };
   });

@@ -1,5 +1,5 @@
 /** Reads a line from left to right by patterns; says what stands where something else was expected. */
-import { ParseError } from "../parser/lexer.ts";
+import { ParseError } from "../parser/parse-error.ts";
 
 /** A number without its sign: no hexadecimal, `0x3` is a nought four times. */
 export const NUMBER: RegExp = /(?:\d[\d_]*(?:\.[\d_]*)?|\.\d[\d_]*)(?:[eE][+-]?\d+)?/y;
@@ -28,7 +28,7 @@ export class Scanner {
 
   /** Throws a ParseError: `1:5: parse error: message`. */
   fail(message: string, at: number = this.at): never {
-    throw new ParseError(this.text, at, message);
+    throw new ParseError(this.text, [{ message, from: at, to: this.text.length }]);
   }
 
   unexpected(context: string, expected?: string): never {

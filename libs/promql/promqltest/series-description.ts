@@ -8,8 +8,8 @@
  */
 import { type Labels, labelsFrom, METRIC_NAME } from "#libs/model/labels.ts";
 import type { NativeHistogram } from "#libs/model/native-histogram.ts";
+import { addHistograms, subtractHistograms } from "#libs/model/native-histogram/add.ts";
 import { parseQuery } from "../parser/parser.ts";
-import { addHistograms, subtractHistograms } from "./awaited.ts";
 import { type HistogramLiteral, numberOf, readHistogramLiteral } from "./histogram-literal.ts";
 import { NUMBER, Scanner, SPACES, WORD } from "./scanner.ts";
 
@@ -144,7 +144,9 @@ function readHistograms(scanner: Scanner, values: SequenceValue[]): void {
       const schemas = `cannot merge from schema ${delta.schema} to ${histogram.schema}`;
       scanner.fail(`error combining histograms: ${schemas}`, countAt);
     }
-    histogram = combine(histogram, delta);
+    const combined = combine(histogram, delta);
+    if (combined === undefined) scanner.fail("error combining histograms: buckets of different kinds", countAt);
+    histogram = combined.histogram;
     values.push({ kind: "histogram", histogram, hintGiven });
   }
 }

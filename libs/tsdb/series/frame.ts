@@ -37,6 +37,7 @@ export function frameBuffers(frame: SeriesFrame): ArrayBuffer[] {
 /** Fills frames of one stream. */
 export class FrameBuilder {
   #symbolIds = new Map<string, number>();
+  #symbolCount = 0;
   #symbols: string[] = [];
   #labels = new Uint32Array(4096);
   #labelCount = 0;
@@ -62,11 +63,16 @@ export class FrameBuilder {
   symbolId(text: string): number {
     let id = this.#symbolIds.get(text);
     if (id === undefined) {
-      id = this.#symbolIds.size;
+      id = this.newSymbol(text);
       this.#symbolIds.set(text, id);
-      this.#symbols.push(text);
     }
     return id;
+  }
+
+  /** The id of a string the caller knows to be new: one that keeps ids itself saves a look-up by text a symbol. */
+  newSymbol(text: string): number {
+    this.#symbols.push(text);
+    return this.#symbolCount++;
   }
 
   /** One label of the series being added, by ids of `symbolId`. */

@@ -1,0 +1,117 @@
+/**
+ * A range function over series of floats: two pointers move over the samples, step by step, and the function's kernel
+ * looks at what is between them. What a scan needs is plain data, so that it can be sent to another thread.
+ */
+import { SampleColumns } from "#libs/model/columns.ts";
+import type { Annotations } from "../annotations.ts";
+import { type MixedWindow, splitSeries } from "../functions/mixed-window.ts";
+import { RANGE_FUNCTIONS, type RangeFunction } from "../functions/over-time.ts";
+import type { RangeKernel } from "../functions/window.ts";
+import type { Span } from "../parser/ast.ts";
+import { FLOAT, stepTime, type Steps } from "../tile.ts";
+import type { RangeShape } from "./range-series.ts";
+
+export interface RangeScan {
+  /** The function's name. */
+  readonly func: string;
+  readonly steps: Steps;
+  readonly shape: RangeShape;
+  /** Its scalar arguments, a value a step. */
+  readonly params: readonly Float64Array[];
+  /** Where the range and the first scalar stand in the query. */
+  readonly at: Span;
+  readonly paramAt: Span;
+}
+
+export class FloatScanner {
+  readonly window: MixedWindow;
+  readonly #scan: RangeScan;
+  readonly #kernel: RangeKernel;
+  readonly #needsResets: boolean;
+
+  /** `notes` hears of what is wrong with arguments; samples of floats give no reason for any. */
+  constructor(scan: RangeScan, notes: Annotations) {
+    const func: RangeFunction = RANGE_FUNCTIONS.get(scan.func)!;
+    this.#scan = scan;
+    this.#kernel = func.kernel;
+    this.#needsResets = func.isCounter === true;
+    this.window = createWindow(scan, notes);
+  }
+
+  /** Fills the row that starts at `rowFrom`. @returns whether it has any value. */
+  scan(columns: SampleColumns, values: Float64Array, present: Uint8Array, rowFrom: number): boolean {
+    const { steps, params } = this.#scan;
+    const { rangeMs, offsetMs, fixedMs } = this.#scan.shape;
+    const { times, length } = columns;
+    const window = this.window;
+    const kernel = this.#kernel;
+    const [param, secondParam] = params;
+    window.metric = "";
+    window.resetFrom = 0;
+    if (this.#needsResets) findResets(columns, window);
+    let from = 0;
+    let to = 0;
+    let any = false;
+    for (let step = 0; step < steps.count; step++) {
+      const evalTime = stepTime(steps, step);
+      const end = (fixedMs ?? evalTime) - offsetMs;
+      const start = end - rangeMs;
+      while (to < length && times[to]! <= end) to++;
+      while (from < to && times[from]! <= start) from++;
+      if (from === to) continue;
+      window.start = start;
+      window.end = end;
+      window.evalTime = evalTime;
+      if (param !== undefined) window.param = param[step]!;
+      if (secondParam !== undefined) window.secondParam = secondParam[step]!;
+      if (kernel(columns, from, to, window)) {
+        values[rowFrom + step] = window.result;
+        present[rowFrom + step] = FLOAT;
+        any = true;
+      }
+    }
+    return any;
+  }
+}
+
+function createWindow({ shape, at, paramAt }: RangeScan, notes: Annotations): MixedWindow {
+  return {
+    start: 0,
+    end: 0,
+    evalTime: 0,
+    rangeSeconds: shape.rangeMs / 1000,
+    param: NaN,
+    secondParam: NaN,
+    result: 0,
+    resets: new Uint32Array(64),
+    resetCount: 0,
+    resetFrom: 0,
+    notes,
+    at,
+    paramAt,
+    metric: "",
+    series: splitSeries(new SampleColumns()),
+    floatFrom: 0,
+    floatTo: 0,
+    histogramFrom: 0,
+    histogramTo: 0,
+    histogram: undefined,
+  };
+}
+
+function findResets(columns: SampleColumns, window: MixedWindow): void {
+  const { values, length } = columns;
+  let { resets } = window;
+  let count = 0;
+  for (let i = 1; i < length; i++) {
+    // NaN compares false: only a true drop is a reset.
+    if (!(values[i]! < values[i - 1]!)) continue;
+    if (count === resets.length) {
+      const larger = new Uint32Array(resets.length * 2);
+      larger.set(resets);
+      resets = window.resets = larger;
+    }
+    resets[count++] = i;
+  }
+  window.resetCount = count;
+}
