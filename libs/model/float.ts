@@ -27,7 +27,7 @@ export function formatPlain(value: number): string {
   return `${sign}${digits.padEnd(point, "0")}`;
 }
 
-/** `FormatFloat(v, 'g', -1, 64)`, also `%g` and `%v`: an exponent below 1e-4 and from 1e6. */
+/** `FormatFloat(v, 'g', -1, 64)`, and `%g` and `%v` of a float: an exponent below 1e-4 and from 1e6. */
 export function formatG(value: number): string {
   if (!Number.isFinite(value)) return formatValue(value);
   const absolute = Math.abs(value);
