@@ -18,11 +18,14 @@ export interface NumberLiteral {
   readonly kind: "number";
   readonly span: Span;
   readonly value: number;
+  /** Written as a duration, `5m`, and printed so. */
+  readonly isDuration?: true | undefined;
 }
 
 export interface StringLiteral {
   readonly kind: "string";
   readonly span: Span;
+  /** Bytes that are no UTF-8 as lone surrogates (go-string.ts). */
   readonly value: string;
 }
 
@@ -207,3 +210,6 @@ export function isTrim(op: BinaryOp): op is TrimOp {
 export function unwrapParens(expr: Expr): Expr {
   return expr.kind === "paren" ? unwrapParens(expr.expr) : expr;
 }
+
+/** A node that is being built. */
+export type Draft<T> = { -readonly [K in keyof T]: T[K] };

@@ -1,26 +1,58 @@
 /**
- * Parser of PromQL: precedence climbing over `Token`s, then a type check (check.ts). Prometheus's grammar of 2.x
- * and the parts of 3.x that need no feature flag: UTF-8 names, numbers as durations and durations as numbers.
+ * Parser of PromQL: precedence climbing over `Tokens`, then a type check (check.ts). One function a construct, in the
+ * order in which constructs contain each other; a construct that has words of its own for a fault inside it catches
+ * `UNWIND` and says them (tokens.ts).
+ *
+ * Nodes are changed in place while they are built: `a offset 5m` is the node of `a`.
  */
-import { parseDuration } from "#libs/kit/duration.ts";
-import { messageOf } from "#libs/kit/errors.ts";
+import { formatValue } from "#libs/model/float.ts";
 import { METRIC_NAME } from "#libs/model/labels.ts";
-import { createMatcher, type MatchType, type MatcherSpec } from "#libs/model/matcher.ts";
-import { parseGoFloat } from "#libs/model/float.ts";
+import type { MatcherSpec } from "#libs/model/matcher.ts";
+import { signatureOf } from "../functions/signatures.ts";
 import {
   AGGREGATIONS,
+  type AggregateExpr,
   type AggregationOp,
   type AtModifier,
+  type BinaryExpr,
   type BinaryOp,
+  type CallExpr,
+  type Draft,
+  type DurationExpr,
   type Expr,
-  isComparison,
-  isSetOp,
+  type MatrixSelector,
+  type NumberLiteral,
   type Span,
+  type Subquery,
   type VectorMatching,
   type VectorSelector,
 } from "./ast.ts";
-import { checkTypes, typeOf } from "./check.ts";
-import { ParseError, type Token, tokenize } from "./lexer.ts";
+import { checkTypes } from "./check.ts";
+import { assertDepth } from "./walk.ts";
+import { secondsToMs } from "./go-number.ts";
+import { unquoteLiteral } from "./go-string.ts";
+import { DurationParser } from "./parse-duration.ts";
+import { ParseError } from "./parse-error.ts";
+import { parseGrouping, parseMatchers } from "./parse-labels.ts";
+import { parseNumber } from "./parse-number.ts";
+import { METRIC_TYPES, type Token, type TokenType } from "./token.ts";
+import { ABORT, DEPTH_MAX, Tokens, UNWIND } from "./tokens.ts";
+
+/** Parts of the language that Prometheus has behind flags. */
+export interface ParserOptions {
+  readonly experimentalFunctions: boolean;
+  readonly durationExpressions: boolean;
+  readonly extendedRangeSelectors: boolean;
+  readonly fillModifiers: boolean;
+}
+
+/** Prometheus 3.14 has duration expressions on always, the rest off without its flags. */
+export const ALL_OFF: ParserOptions = {
+  experimentalFunctions: false,
+  durationExpressions: false,
+  extendedRangeSelectors: false,
+  fillModifiers: false,
+};
 
 const PRECEDENCE: Readonly<Record<BinaryOp, number>> = {
   or: 1,
@@ -42,513 +74,484 @@ const PRECEDENCE: Readonly<Record<BinaryOp, number>> = {
   atan2: 5,
   "^": 6,
 };
+const BINARY: ReadonlyMap<TokenType, number> = new Map(
+  (Object.keys(PRECEDENCE) as BinaryOp[]).map((op) => [op, PRECEDENCE[op]]),
+);
+const POWER = PRECEDENCE["^"];
 
-const NO_FILL = { fillLeft: undefined, fillRight: undefined };
-const NO_OFFSET = { offsetMs: 0, offsetExpr: undefined, at: undefined };
+const AGGREGATION_TYPES: ReadonlySet<TokenType> = new Set(AGGREGATIONS);
+const WITH_PARAM: ReadonlySet<AggregationOp> = new Set([
+  "topk",
+  "bottomk",
+  "quantile",
+  "count_values",
+  "limitk",
+  "limit_ratio",
+]);
+const CALLABLE: ReadonlySet<TokenType> = new Set(["identifier", "start", "end", "step", "range", "max_of", "min_of"]);
+const STARTS_EXPRESSION: ReadonlySet<TokenType> = new Set([
+  ...METRIC_TYPES,
+  ...(["number", "duration", "string", "+", "-", "(", "{"] as const),
+]);
 
-/** Deepest nesting: a query of brackets alone must not exhaust the stack. */
-const DEPTH_MAX = 500;
-
-/** @throws ParseError (400 `bad_data`) at the first thing that is wrong. */
-export function parseQuery(input: string): Expr {
-  const parser = new Parser(input);
-  const expr = parser.whole();
-  checkTypes(input, expr);
+/** @throws ParseError (400 `bad_data`) with all that is wrong. */
+export function parseQuery(query: string, options: ParserOptions = ALL_OFF): Expr {
+  const tokens = new Tokens(query);
+  const expr = parseAll(tokens, () => {
+    if (tokens.ahead.type === "eof") {
+      tokens.fault("no expression found in input", { from: 0, to: 0 });
+      return undefined;
+    }
+    return new ExpressionParser(tokens, options).expression(0);
+  });
+  if (expr === undefined || tokens.faults.length > 0) throw new ParseError(query, tokens.faults);
+  checkTypes(query, expr);
+  if (tokens.count > DEPTH_MAX) assertDepth(query, expr);
   return expr;
 }
 
-/** Parses a series selector such as `match[]` holds. */
-export function parseSelector(input: string): readonly MatcherSpec[] {
-  const expr = new Parser(input, true).whole();
-  if (expr.kind !== "selector") throw new ParseError(input, 0, "expected a series selector");
-  return expr.matchers;
+/** Matchers of a series selector such as `match[]` holds. Nothing is checked but the syntax. */
+export function parseSelector(text: string): readonly MatcherSpec[] {
+  const tokens = new Tokens(text);
+  const selector = parseAll(tokens, () => {
+    while (!METRIC_TYPES.has(tokens.ahead.type) && tokens.ahead.type !== "{") tokens.reject();
+    return parseVectorSelector(tokens, tokens.ahead.type === "{" ? undefined : tokens.take());
+  });
+  if (selector === undefined || tokens.faults.length > 0) throw new ParseError(text, tokens.faults);
+  return selector.matchers;
 }
 
-class Parser {
-  readonly #input: string;
-  readonly #tokens: readonly Token[];
-  #at = 0;
-  #depth = 0;
+/** Runs `parse` up to the end of the text. @returns undefined when there are faults. */
+function parseAll<T>(tokens: Tokens, parse: () => T): T | undefined {
+  let result: T | undefined;
+  try {
+    try {
+      result = parse();
+    } catch (error) {
+      if (error !== UNWIND) throw error;
+      tokens.unexpected("", "");
+    }
+    while (tokens.ahead.type !== "eof" && tokens.ahead.type !== "error") {
+      if (!tokens.drop()) tokens.unexpected("", "");
+    }
+  } catch (error) {
+    if (error !== ABORT) throw error;
+  }
+  return result;
+}
 
-  /** `match[]` has its own words for a selector that selects everything. */
-  readonly #allowEmptySelector: boolean;
+function parseVectorSelector(tokens: Tokens, name: Token | undefined): Draft<VectorSelector> {
+  const { from } = name ?? tokens.ahead;
+  const matchers = tokens.ahead.type === "{" ? parseMatchers(tokens) : [];
+  const metric = name === undefined ? "" : tokens.text(name);
+  if (metric !== "") matchers.push({ type: "=", name: METRIC_NAME, value: metric });
+  return {
+    kind: "selector",
+    span: { from, to: tokens.end },
+    name: metric,
+    matchers,
+    offsetMs: 0,
+    offsetExpr: undefined,
+    at: undefined,
+    borders: "extrapolated",
+  };
+}
 
-  constructor(input: string, allowEmptySelector = false) {
-    this.#input = input;
-    this.#allowEmptySelector = allowEmptySelector;
-    this.#tokens = tokenize(input);
+class ExpressionParser {
+  readonly #tokens: Tokens;
+  readonly #options: ParserOptions;
+  readonly #durations: DurationParser;
+
+  constructor(tokens: Tokens, options: ParserOptions) {
+    this.#tokens = tokens;
+    this.#options = options;
+    this.#durations = new DurationParser(tokens, options.durationExpressions);
   }
 
-  whole(): Expr {
-    if (this.#token.kind === "end") throw new ParseError(this.#input, 0, "no expression found in input");
-    const expr = this.#expression(1);
-    if (this.#peek(0).kind !== "end") this.#unexpected("");
-    return expr;
+  /** Operators that bind looser than `least` are left to the caller. */
+  expression(least: number): Expr {
+    return this.#tokens.nested(() => this.#binary(this.#operand(), least));
   }
 
-  get #token(): Token {
-    return this.#tokens[this.#at]!;
-  }
-
-  #peek(offset: number): Token {
-    return this.#tokens[Math.min(this.#at + offset, this.#tokens.length - 1)]!;
-  }
-
-  #fail(message: string, token: Token = this.#token): never {
-    throw new ParseError(this.#input, token.from, message);
-  }
-
-  #unexpected(context: string, expected = ""): never {
-    const token = this.#token;
-    const shown =
-      token.kind === "end"
-        ? "end of input"
-        : token.kind === "name"
-          ? `identifier ${JSON.stringify(token.text)}`
-          : token.kind === "op"
-            ? describeOp(token.text)
-            : `${token.kind} ${JSON.stringify(token.text)}`;
-    this.#fail(
-      `unexpected ${shown}${context === "" ? "" : ` in ${context}`}${expected === "" ? "" : `, expected ${expected}`}`,
-    );
-  }
-
-  #isOp(text: string): boolean {
-    return this.#token.kind === "op" && this.#token.text === text;
-  }
-
-  #isWord(word: string): boolean {
-    return this.#token.kind === "name" && this.#token.text.toLowerCase() === word;
-  }
-
-  #take(text: string, context: string): Token {
-    if (!this.#isOp(text)) this.#unexpected(context, JSON.stringify(text));
-    return this.#tokens[this.#at++]!;
-  }
-
-  #accept(text: string): boolean {
-    if (!this.#isOp(text)) return false;
-    this.#at++;
-    return true;
-  }
-
-  #binaryOp(): BinaryOp | undefined {
-    const { kind, text } = this.#token;
-    if (kind !== "op" && kind !== "name") return undefined;
-    const word = kind === "name" ? text.toLowerCase() : text;
-    return Object.hasOwn(PRECEDENCE, word) ? (word as BinaryOp) : undefined;
-  }
-
-  #expression(least: number): Expr {
-    if (++this.#depth > DEPTH_MAX) this.#fail(`expression is nested deeper than ${DEPTH_MAX}`);
-    let lhs = this.#unary();
+  #binary(first: Expr, least: number): Expr {
+    const tokens = this.#tokens;
+    let lhs = first;
     for (;;) {
-      const op = this.#binaryOp();
-      if (op === undefined || PRECEDENCE[op] < least) break;
-      const sign = spanOf(this.#tokens[this.#at++]!);
-      const bool = this.#isWord("bool");
-      if (bool) {
-        if (!isComparison(op)) this.#fail("bool modifier can only be used on comparison operators");
-        this.#at++;
+      const precedence = BINARY.get(tokens.ahead.type);
+      if (precedence === undefined || precedence < least) return lhs;
+      const token = tokens.take();
+      const bool = tokens.accept("bool");
+      const matching = this.#matching();
+      const rhs = this.expression(precedence === POWER ? POWER : precedence + 1);
+      const span = { from: lhs.span.from, to: rhs.span.to };
+      const opSpan = { from: token.from, to: token.to };
+      const filled = matching.fillLeft !== undefined || matching.fillRight !== undefined;
+      if (filled && !this.#options.fillModifiers) {
+        tokens.fault("binop fill modifiers are experimental and not enabled", span);
       }
-      const matching = this.#matching(op);
-      // `^` is right associative.
-      const rhs = this.#expression(op === "^" ? PRECEDENCE[op] : PRECEDENCE[op] + 1);
-      lhs = this.#binary(op, sign, lhs, rhs, bool, matching);
+      const node: BinaryExpr = { kind: "binary", span, opSpan, op: token.type as BinaryOp, lhs, rhs, bool, matching };
+      lhs = node;
     }
-    this.#depth--;
-    return lhs;
   }
 
-  #binary(op: BinaryOp, opSpan: Span, lhs: Expr, rhs: Expr, bool: boolean, given: VectorMatching | undefined): Expr {
-    const vectors = typeOf(lhs) === "vector" && typeOf(rhs) === "vector";
-    let matching: VectorMatching | undefined = given;
-    if (vectors && given === undefined)
-      matching = { card: "one-to-one", on: false, labels: [], include: [], ...NO_FILL };
-    if (vectors && matching !== undefined && isSetOp(op)) {
-      if (matching.card !== "one-to-one") {
-        throw new ParseError(this.#input, lhs.span.from, `no grouping allowed for ${JSON.stringify(op)} operation`);
+  #matching(): VectorMatching {
+    const tokens = this.#tokens;
+    const matching: Draft<VectorMatching> = {
+      card: "one-to-one",
+      on: false,
+      labels: [],
+      include: [],
+      fillLeft: undefined,
+      fillRight: undefined,
+    };
+    const word = tokens.ahead.type;
+    if (word === "on" || word === "ignoring") {
+      tokens.take();
+      matching.on = word === "on";
+      matching.labels = parseGrouping(tokens);
+      const side = tokens.ahead.type;
+      if (side === "group_left" || side === "group_right") {
+        tokens.take();
+        matching.card = side === "group_left" ? "many-to-one" : "one-to-many";
+        matching.include = parseGrouping(tokens, (next) => STARTS_EXPRESSION.has(next));
       }
-      matching = { ...matching, card: "many-to-many" };
     }
-    return { kind: "binary", span: { from: lhs.span.from, to: rhs.span.to }, opSpan, op, lhs, rhs, bool, matching };
+    if (tokens.accept("fill")) {
+      matching.fillLeft = this.#fillValue();
+      matching.fillRight = matching.fillLeft;
+    } else if (tokens.accept("fill_left")) {
+      matching.fillLeft = this.#fillValue();
+      if (tokens.accept("fill_right")) matching.fillRight = this.#fillValue();
+    } else if (tokens.accept("fill_right")) {
+      matching.fillRight = this.#fillValue();
+      if (tokens.accept("fill_left")) matching.fillLeft = this.#fillValue();
+    }
+    return matching;
   }
 
-  #matching(op: BinaryOp): VectorMatching | undefined {
-    const on = this.#isWord("on");
-    if (!on && !this.#isWord("ignoring")) return undefined;
-    this.#at++;
-    const labels = this.#labelList("grouping opts");
-    const side = this.#isWord("group_left") ? "many-to-one" : this.#isWord("group_right") ? "one-to-many" : undefined;
-    if (side === undefined) return { card: "one-to-one", on, labels, include: [], ...NO_FILL };
-    if (isSetOp(op)) this.#fail(`no grouping allowed for ${JSON.stringify(op)} operation`);
-    this.#at++;
-    const include = this.#isOp("(") ? this.#labelList("grouping opts") : [];
-    if (on) {
-      const shared = labels.find((label) => include.includes(label));
-      if (shared !== undefined)
-        this.#fail(`label ${JSON.stringify(shared)} must not occur in ON and GROUP clause at once`);
-    }
-    return { card: side, on, labels, include, ...NO_FILL };
+  #fillValue(): number {
+    this.#tokens.expect("(");
+    const value = this.#signedNumber();
+    this.#tokens.expect(")");
+    return value;
   }
 
-  #labelList(context: string): string[] {
-    const labels: string[] = [];
-    this.#take("(", context);
-    while (!this.#isOp(")")) {
-      const token = this.#token;
-      if (token.kind !== "name" && token.kind !== "string") this.#unexpected(context, "label");
-      labels.push(token.text);
-      this.#at++;
-      if (!this.#accept(",")) break;
-    }
-    this.#take(")", context);
-    return labels;
+  #signedNumber(): number {
+    const tokens = this.#tokens;
+    const sign = tokens.ahead.type === "-" || tokens.ahead.type === "+" ? tokens.take().type : "+";
+    while (tokens.ahead.type !== "number" && tokens.ahead.type !== "duration") tokens.reject();
+    const value = parseNumber(tokens, tokens.take());
+    return sign === "-" ? -value : value;
   }
 
-  #unary(): Expr {
-    const token = this.#token;
-    if (this.#isOp("-") || this.#isOp("+")) {
-      if (++this.#depth > DEPTH_MAX) this.#fail(`expression is nested deeper than ${DEPTH_MAX}`);
-      this.#at++;
-      // Binds like `*`, so that -1^2 is -(1^2).
-      const expr = this.#power();
-      this.#depth--;
-      if (expr.kind === "number") {
-        return {
-          ...expr,
-          span: { from: token.from, to: expr.span.to },
-          value: token.text === "-" ? -expr.value : expr.value,
-        };
-      }
-      return { kind: "unary", span: { from: token.from, to: expr.span.to }, op: token.text as "+" | "-", expr };
-    }
-    return this.#postfix(this.#primary());
-  }
-
-  #power(): Expr {
-    const base = this.#unary();
-    if (this.#binaryOp() !== "^") return base;
-    const sign = spanOf(this.#tokens[this.#at++]!);
-    const matching = this.#matching("^");
-    return this.#binary("^", sign, base, this.#expression(PRECEDENCE["^"]), false, matching);
+  #operand(): Expr {
+    const tokens = this.#tokens;
+    const sign = tokens.ahead.type;
+    if (sign !== "-" && sign !== "+") return this.#modified(this.#primary());
+    const { from } = tokens.take();
+    // Binds like `*`: -1^2 is -(1^2).
+    const expr = this.expression(POWER);
+    const span = { from, to: expr.span.to };
+    if (expr.kind === "number") return { ...expr, span, value: sign === "-" ? -expr.value : expr.value };
+    return { kind: "unary", span, op: sign, expr };
   }
 
   #primary(): Expr {
-    const token = this.#token;
-    switch (token.kind) {
-      case "number":
-        this.#at++;
-        return { kind: "number", span: spanOf(token), value: this.#number(token) };
-      case "duration":
-        this.#at++;
-        return { kind: "number", span: spanOf(token), value: this.#durationMs(token) / 1000 };
-      case "string":
-        this.#at++;
-        return { kind: "string", span: spanOf(token), value: token.text };
-      case "name":
-        return this.#named();
-      case "op":
-        if (token.text === "(") return this.#parenthesised();
-        if (token.text === "{") return this.#selector("", token.from);
-        return this.#unexpected("");
-      default:
-        return this.#unexpected("");
+    const tokens = this.#tokens;
+    for (;;) {
+      const { type } = tokens.ahead;
+      if (METRIC_TYPES.has(type)) return this.#named(tokens.take());
+      switch (type) {
+        case "number":
+        case "duration": {
+          const token = tokens.take();
+          const number: NumberLiteral = { kind: "number", span: spanOf(token), value: parseNumber(tokens, token) };
+          return type === "duration" ? { ...number, isDuration: true } : number;
+        }
+        case "string": {
+          const token = tokens.take();
+          return { kind: "string", span: spanOf(token), value: unquoteLiteral(tokens.text(token)) };
+        }
+        case "(":
+          return this.#parenthesised();
+        case "{":
+          return parseVectorSelector(tokens, undefined);
+        default:
+          tokens.reject();
+      }
     }
   }
 
   #parenthesised(): Expr {
-    const open = this.#take("(", "paren expression");
-    const expr = this.#expression(1);
-    const close = this.#take(")", "paren expression");
-    return { kind: "paren", span: { from: open.from, to: close.to }, expr };
+    const tokens = this.#tokens;
+    const { from } = tokens.take();
+    let expr = this.expression(0);
+    while (!tokens.accept(")")) {
+      tokens.reject();
+      // Where tokens were dropped, what follows continues the whole expression.
+      expr = this.#binary(this.#modified(expr), 0);
+    }
+    return { kind: "paren", span: { from, to: tokens.end }, expr };
   }
 
-  #named(): Expr {
-    const token = this.#token;
-    const next = this.#peek(1);
-    const called = next.kind === "op" && next.text === "(";
-    const word = token.text.toLowerCase();
-    const aggregation = AGGREGATIONS.find((name) => name === word);
-    if (
-      aggregation !== undefined &&
-      (called ||
-        (next.kind === "name" && ["by", "without"].includes(next.text.toLowerCase()) && this.#peek(2).text === "("))
-    ) {
-      return this.#aggregate(aggregation);
+  #named(name: Token): Expr {
+    const next = this.#tokens.ahead.type;
+    if (AGGREGATION_TYPES.has(name.type) && (next === "(" || next === "by" || next === "without")) {
+      return this.#aggregate(name);
     }
-    if (called) return this.#call();
-    if ((word === "inf" || word === "nan") && !(next.kind === "op" && next.text === "{")) {
-      this.#at++;
-      return { kind: "number", span: spanOf(token), value: word === "inf" ? Infinity : NaN };
-    }
-    this.#at++;
-    return this.#selector(token.text, token.from);
+    if (next === "(" && CALLABLE.has(name.type)) return this.#call(name);
+    return parseVectorSelector(this.#tokens, name);
   }
 
-  #aggregate(op: AggregationOp): Expr {
-    const start = this.#tokens[this.#at++]!;
-    let modifier = this.#grouping();
-    this.#take("(", "aggregation");
+  #call(name: Token): CallExpr {
+    const tokens = this.#tokens;
+    const args = this.#arguments();
+    const func = tokens.text(name);
+    const signature = signatureOf(func);
+    const shown = JSON.stringify(func);
+    if (signature === undefined) tokens.fault(`unknown function with name ${shown}`, name);
+    else if (signature.experimental && !this.#options.experimentalFunctions) {
+      tokens.fault(`function ${shown} is not enabled`, name);
+    }
+    return { kind: "call", span: { from: name.from, to: tokens.end }, func, args };
+  }
+
+  #arguments(): Expr[] {
+    const tokens = this.#tokens;
     const args: Expr[] = [];
-    while (!this.#isOp(")")) {
-      args.push(this.#expression(1));
-      if (!this.#accept(",")) break;
+    tokens.expect("(");
+    while (!STARTS_EXPRESSION.has(tokens.ahead.type)) {
+      if (tokens.accept(")")) return args;
+      tokens.reject();
     }
-    const close = this.#take(")", "aggregation");
-    let to = close.to;
-    if (modifier === undefined) {
-      modifier = this.#grouping();
-      to = this.#tokens[this.#at - 1]!.to;
-    }
-    const needsParam = ["topk", "bottomk", "quantile", "count_values"].includes(op);
-    if (args.length === 0) this.#fail("no arguments for aggregate expression provided", start);
-    const wanted = needsParam ? 2 : 1;
-    if (args.length !== wanted) {
-      this.#fail(
-        `wrong number of arguments for aggregate expression provided, expected ${wanted}, got ${args.length}`,
-        start,
-      );
-    }
-    return {
-      kind: "aggregate",
-      span: { from: start.from, to },
-      op,
-      expr: args.at(-1)!,
-      param: needsParam ? args[0] : undefined,
-      grouping: modifier?.labels ?? [],
-      without: modifier?.without ?? false,
-    };
-  }
-
-  #grouping(): { without: boolean; labels: string[] } | undefined {
-    const without = this.#isWord("without");
-    if (!without && !this.#isWord("by")) return undefined;
-    this.#at++;
-    return { without, labels: this.#labelList("grouping opts") };
-  }
-
-  #call(): Expr {
-    const name = this.#tokens[this.#at++]!;
-    this.#take("(", "function call");
-    const args: Expr[] = [];
-    while (!this.#isOp(")")) {
-      args.push(this.#expression(1));
-      if (!this.#accept(",")) break;
-      if (this.#isOp(")")) this.#fail("trailing commas not allowed in function call args");
-    }
-    const close = this.#take(")", "function call");
-    return { kind: "call", span: { from: name.from, to: close.to }, func: name.text, args };
-  }
-
-  #selector(name: string, from: number): VectorSelector {
-    const matchers: MatcherSpec[] = [];
-    let metric = name;
-    if (this.#accept("{")) {
-      while (!this.#isOp("}")) {
-        const label = this.#token;
-        if (label.kind !== "name" && label.kind !== "string") this.#unexpected("label matching", 'identifier or "}"');
-        this.#at++;
-        const op = this.#token;
-        if (label.kind === "string" && (this.#isOp(",") || this.#isOp("}"))) {
-          if (metric !== "")
-            this.#fail(
-              `metric name must not be set twice: ${JSON.stringify(metric)} or ${JSON.stringify(label.text)}`,
-              label,
-            );
-          metric = label.text;
-        } else {
-          if (op.kind !== "op" || !["=", "!=", "=~", "!~"].includes(op.text))
-            this.#unexpected("label matching", "label matching operator");
-          this.#at++;
-          const value = this.#token;
-          if (value.kind !== "string") this.#unexpected("label matching", "string");
-          this.#at++;
-          const matcher: MatcherSpec = { type: op.text as MatchType, name: label.text, value: value.text };
-          this.#checkMatcher(matcher, label);
-          matchers.push(matcher);
-        }
-        if (!this.#accept(",")) break;
+    args.push(this.expression(0));
+    while (!tokens.accept(")")) {
+      if (tokens.ahead.type !== ",") tokens.reject();
+      else {
+        const comma = tokens.take();
+        if (STARTS_EXPRESSION.has(tokens.ahead.type)) args.push(this.expression(0));
+        else tokens.fault("trailing commas not allowed in function call args", comma);
       }
-      this.#take("}", "label matching");
     }
-    if (metric !== "") {
-      const twice = name !== "" && matchers.find((matcher) => matcher.name === METRIC_NAME);
-      if (twice) {
-        throw new ParseError(
-          this.#input,
-          from,
-          `metric name must not be set twice: ${JSON.stringify(name)} or ${JSON.stringify(twice.value)}`,
-        );
-      }
-      matchers.push({ type: "=", name: METRIC_NAME, value: metric });
-    }
-    const span = { from, to: this.#tokens[this.#at - 1]!.to };
-    if (!this.#allowEmptySelector && matchers.every((matcher) => createMatcher(matcher).matches(""))) {
-      throw new ParseError(this.#input, from, "vector selector must contain at least one non-empty matcher");
-    }
-    return { kind: "selector", span, name: metric, matchers, ...NO_OFFSET, borders: "extrapolated" };
+    return args;
   }
 
-  #checkMatcher(matcher: MatcherSpec, token: Token): void {
-    try {
-      createMatcher(matcher);
-    } catch (error) {
-      this.#fail(messageOf(error), token);
+  #aggregate(name: Token): AggregateExpr {
+    const tokens = this.#tokens;
+    let grouping: Grouping | undefined;
+    const body = tokens.attempt("aggregation", "", () => {
+      grouping = this.#grouping();
+      const args = this.#arguments();
+      grouping ??= this.#grouping();
+      return args;
+    });
+    const args = body ?? [];
+    const op = name.type as AggregationOp;
+    const span = { from: name.from, to: body === undefined ? tokens.closed : tokens.end };
+    const wanted = WITH_PARAM.has(op) ? 2 : 1;
+    if (args.length === 0) tokens.fault("no arguments for aggregate expression provided", span);
+    else if ((op === "limitk" || op === "limit_ratio") && !this.#options.experimentalFunctions) {
+      const flag = "--enable-feature=promql-experimental-functions";
+      tokens.fault(`${op}() is experimental and must be enabled with ${flag}`, span);
+    } else if (args.length !== wanted) {
+      const counts = `expected ${wanted}, got ${args.length}`;
+      tokens.fault(`wrong number of arguments for aggregate expression provided, ${counts}`, span);
     }
+    const expr = args[wanted - 1] ?? MISSING;
+    const param = wanted === 2 ? args[0] : undefined;
+    return { kind: "aggregate", span, op, expr, param, ...(grouping ?? { grouping: [], without: false }) };
   }
 
-  /** Ranges, subqueries, `offset` and `@` behind a primary. */
-  #postfix(primary: Expr): Expr {
-    let expr = primary;
-    let hasOffset = false;
+  #grouping(): Grouping | undefined {
+    const word = this.#tokens.ahead.type;
+    if (word !== "by" && word !== "without") return undefined;
+    this.#tokens.take();
+    return { grouping: parseGrouping(this.#tokens), without: word === "without" };
+  }
+
+  /** What stands behind an expression: ranges, subqueries, `offset`, `@`, `anchored` and `smoothed`. */
+  #modified(first: Expr): Expr {
+    const tokens = this.#tokens;
+    let expr: Expr = first;
     for (;;) {
-      if (this.#isOp("[")) expr = this.#bracket(expr);
-      else if (this.#isWord("offset")) {
-        const word = this.#tokens[this.#at++]!;
-        if (hasOffset && offsetOf(expr) !== 0) this.#fail("offset may not be set multiple times", word);
-        hasOffset = true;
-        expr = this.#withModifier(expr, word, "offset", (node) => ({ ...node, offsetMs: this.#signedDurationMs() }));
-        continue;
-      } else if (this.#isOp("@")) {
-        const sign = this.#tokens[this.#at++]!;
-        if (atOf(expr) !== undefined) this.#fail("@ <timestamp> may not be set multiple times", sign);
-        expr = this.#withModifier(expr, sign, "@", (node) => ({ ...node, at: this.#atModifier() }));
-        continue;
-      } else return expr;
-      hasOffset = false;
+      switch (tokens.ahead.type) {
+        case "[":
+          expr = this.#bracket(expr);
+          break;
+        case "offset":
+          tokens.take();
+          this.#offset(expr);
+          break;
+        case "@":
+          tokens.take();
+          this.#at(expr);
+          break;
+        case "anchored":
+        case "smoothed":
+          this.#borders(expr, tokens.take().type as "anchored" | "smoothed");
+          break;
+        default:
+          return expr;
+      }
     }
-  }
-
-  #withModifier(
-    expr: Expr,
-    token: Token,
-    what: string,
-    apply: <T extends { offsetMs: number; at: AtModifier | undefined }>(node: T) => T,
-  ): Expr {
-    if (expr.kind === "selector" || expr.kind === "subquery") return { ...apply(expr), span: this.#spanFrom(expr) };
-    if (expr.kind === "matrix") {
-      const selector = apply(expr.selector);
-      return { ...expr, selector, span: this.#spanFrom(expr) };
-    }
-    const name = what === "@" ? "@ modifier" : "offset modifier";
-    return this.#fail(
-      `${name} must be preceded by an instant vector selector or range vector selector or a subquery`,
-      token,
-    );
-  }
-
-  #spanFrom(expr: Expr): { from: number; to: number } {
-    return { from: expr.span.from, to: this.#tokens[this.#at - 1]!.to };
   }
 
   #bracket(expr: Expr): Expr {
-    const open = this.#take("[", "subquery or range");
-    const range = this.#positiveDurationMs("subquery or range selector");
-    if (this.#accept(":")) {
-      const stepMs = this.#isOp("]") ? 0 : this.#positiveDurationMs("subquery selector");
-      this.#take("]", "subquery selector");
-      const fixed = { rangeExpr: undefined, stepExpr: undefined, ...NO_OFFSET };
-      return { kind: "subquery", span: this.#spanFrom(expr), expr, rangeMs: range, stepMs, ...fixed };
-    }
-    this.#take("]", "subquery or range");
-    if (expr.kind !== "selector") this.#fail("ranges only allowed for vector selectors", open);
-    if (expr.offsetMs !== 0) this.#fail("no offset modifiers allowed before range", open);
-    if (expr.at !== undefined) this.#fail("no @ modifiers allowed before range", open);
-    return { kind: "matrix", span: this.#spanFrom(expr), selector: expr, rangeMs: range, rangeExpr: undefined };
-  }
-
-  #positiveDurationMs(context: string): number {
-    const token = this.#token;
-    const ms = this.#plainDurationMs(context);
-    if (ms <= 0) this.#fail("duration must be greater than 0", token);
-    return ms;
-  }
-
-  #plainDurationMs(context: string): number {
-    const token = this.#token;
-    if (token.kind !== "duration" && token.kind !== "number") this.#unexpected(context, "number or duration");
-    this.#at++;
-    return token.kind === "duration" ? this.#durationMs(token) : Math.trunc(this.#number(token) * 1000);
-  }
-
-  #signedDurationMs(): number {
-    const negative = this.#isOp("-");
-    if (negative || this.#isOp("+")) this.#at++;
-    const ms = this.#plainDurationMs("offset");
-    return negative ? -ms : ms;
-  }
-
-  #atModifier(): AtModifier {
-    if (this.#isWord("start") || this.#isWord("end")) {
-      const kind = this.#token.text.toLowerCase() as "start" | "end";
-      this.#at++;
-      this.#take("(", "@");
-      this.#take(")", "@");
-      return { kind };
-    }
-    const negative = this.#isOp("-");
-    if (negative || this.#isOp("+")) this.#at++;
-    const token = this.#token;
-    if (token.kind !== "number" && token.kind !== "duration") this.#unexpected("@", "timestamp");
-    this.#at++;
-    const seconds = token.kind === "number" ? this.#number(token) : this.#durationMs(token) / 1000;
-    const timeMs = Math.round((negative ? -seconds : seconds) * 1000);
-    if (!Number.isFinite(timeMs)) this.#fail(`timestamp out of bounds for @ modifier: ${seconds}`, token);
-    return { kind: "time", timeMs };
-  }
-
-  #durationMs(token: Token): number {
-    try {
-      return parseDuration(token.text);
-    } catch (error) {
-      return this.#fail(messageOf(error), token);
-    }
-  }
-
-  #number(token: Token): number {
-    const text = token.text.replaceAll("_", "");
-    // Go's base prefixes; a leading 0 alone is octal.
-    if (/^0[xXbBoO]/.test(text)) return Number(text);
-    if (/^0[0-7]+$/.test(text)) return parseInt(text, 8);
-    const value = parseGoFloat(text);
-    if (value === undefined || !Number.isFinite(value))
-      this.#fail(
-        `error parsing number: strconv.ParseFloat: parsing ${JSON.stringify(token.text)}: value out of range`,
-        token,
+    const tokens = this.#tokens;
+    const open = tokens.take();
+    const range = tokens.attempt("subquery or range selector", "number, duration, step(), or range()", () =>
+      this.#positiveDuration(),
+    );
+    if (range === undefined) return expr;
+    const next = tokens.attempt("subquery or range", '":" or "]"', () => {
+      while (tokens.ahead.type !== ":" && tokens.ahead.type !== "]") tokens.reject();
+      return tokens.take();
+    });
+    if (next === undefined) return expr;
+    if (next.type === "]") return this.#matrix(expr, range, { from: open.from, to: next.to });
+    let step: DurationExpr | undefined;
+    if (!tokens.accept("]")) {
+      step = tokens.attempt("subquery selector", 'number, duration, step(), range(), or "]"', () =>
+        this.#positiveDuration(),
       );
-    return value;
+      if (step === undefined) return expr;
+      if (tokens.attempt("subquery selector", '"]"', () => tokens.expect("]")) === undefined) return expr;
+    }
+    const subquery: Subquery = {
+      kind: "subquery",
+      span: { from: expr.span.from, to: tokens.end },
+      expr,
+      rangeMs: constantMs(range),
+      rangeExpr: unlessConstant(range),
+      stepMs: constantMs(step),
+      stepExpr: unlessConstant(step),
+      offsetMs: 0,
+      offsetExpr: undefined,
+      at: undefined,
+    };
+    return subquery;
+  }
+
+  #positiveDuration(): DurationExpr {
+    const duration = this.#durations.expression();
+    if (duration.kind === "duration-number" && duration.seconds <= 0) {
+      this.#tokens.fault("duration must be greater than 0", duration.span);
+    }
+    return duration;
+  }
+
+  #matrix(expr: Expr, range: DurationExpr, brackets: Span): MatrixSelector {
+    const tokens = this.#tokens;
+    if (expr.kind !== "selector") tokens.fault("ranges only allowed for vector selectors", brackets);
+    else if (hasOffset(expr)) tokens.fault("no offset modifiers allowed before range", brackets);
+    else if (expr.at !== undefined) tokens.fault("no @ modifiers allowed before range", brackets);
+    return {
+      kind: "matrix",
+      span: { from: expr.span.from, to: tokens.end },
+      // Of another kind only beside a fault.
+      selector: expr as VectorSelector,
+      rangeMs: constantMs(range),
+      rangeExpr: unlessConstant(range),
+    };
+  }
+
+  #offset(expr: Expr): void {
+    const tokens = this.#tokens;
+    const offset = tokens.attempt("offset", "number, duration, step(), or range()", () => this.#durations.offset());
+    if (offset === undefined) return;
+    const target = this.#modifiable(expr, "offset modifier");
+    if (target === undefined) return;
+    if (hasOffset(target)) tokens.fault("offset may not be set multiple times", expr.span);
+    target.offsetMs = constantMs(offset);
+    target.offsetExpr = unlessConstant(offset);
+    (expr as Draft<Expr>).span = { from: expr.span.from, to: tokens.end };
+  }
+
+  #at(expr: Expr): void {
+    const tokens = this.#tokens;
+    const at = tokens.attempt("@", "timestamp", () => this.#timestamp(expr));
+    if (at === undefined) return;
+    const target = this.#modifiable(expr, "@ modifier");
+    if (target === undefined) return;
+    if (target.at !== undefined) return tokens.fault("@ <timestamp> may not be set multiple times", expr.span);
+    target.at = at;
+    (expr as Draft<Expr>).span = { from: expr.span.from, to: tokens.end };
+  }
+
+  #timestamp(expr: Expr): AtModifier {
+    const tokens = this.#tokens;
+    while (!AT_TYPES.has(tokens.ahead.type)) tokens.reject();
+    const { type } = tokens.ahead;
+    if (type === "start" || type === "end") {
+      tokens.take();
+      tokens.expect("(");
+      tokens.expect(")");
+      return { kind: type };
+    }
+    const seconds = this.#signedNumber();
+    if (!(Math.abs(seconds) < 2 ** 63)) {
+      tokens.fault(`timestamp out of bounds for @ modifier: ${formatFixed(seconds)}`, expr.span);
+    }
+    return { kind: "time", timeMs: secondsToTimeMs(seconds) };
+  }
+
+  #borders(expr: Expr, borders: "anchored" | "smoothed"): void {
+    const fail = (message: string): void => this.#tokens.fault(message, expr.span);
+    if (!this.#options.extendedRangeSelectors) return fail(`${borders} modifier is experimental and not enabled`);
+    if (expr.kind === "subquery") return fail(`${borders} modifier is not supported for subqueries`);
+    const selector = expr.kind === "matrix" ? expr.selector : expr;
+    if (selector.kind === "selector") {
+      if (selector.borders !== "extrapolated" && selector.borders !== borders) {
+        fail("anchored and smoothed modifiers cannot be used together");
+      }
+      (selector as Draft<VectorSelector>).borders = borders;
+    } else if (expr.kind !== "matrix") fail(`${borders} modifier not implemented`);
+  }
+
+  /** What `offset` and `@` are kept in. */
+  #modifiable(expr: Expr, what: string): Draft<VectorSelector> | Draft<Subquery> | undefined {
+    if (expr.kind === "subquery") return expr;
+    const selector: Expr = expr.kind === "matrix" ? expr.selector : expr;
+    if (selector.kind === "selector") return selector;
+    const preceding = "an instant vector selector or range vector selector or a subquery";
+    this.#tokens.fault(
+      expr.kind === "matrix" ? "ranges only allowed for vector selectors" : `${what} must be preceded by ${preceding}`,
+      expr.span,
+    );
+    return undefined;
   }
 }
 
-function spanOf(token: Token): { from: number; to: number } {
+type Grouping = Pick<AggregateExpr, "grouping" | "without">;
+
+const AT_TYPES: ReadonlySet<TokenType> = new Set(["start", "end", "number", "duration", "+", "-"]);
+
+/** Stands for an expression beside a fault. */
+const MISSING: NumberLiteral = { kind: "number", span: { from: 0, to: 0 }, value: 0 };
+
+function spanOf(token: Token): Span {
   return { from: token.from, to: token.to };
 }
 
-function offsetOf(expr: Expr): number {
-  if (expr.kind === "selector" || expr.kind === "subquery") return expr.offsetMs;
-  return expr.kind === "matrix" ? expr.selector.offsetMs : 0;
+function hasOffset(expr: VectorSelector | Subquery): boolean {
+  return expr.offsetMs !== 0 || expr.offsetExpr !== undefined;
 }
 
-function atOf(expr: Expr): AtModifier | undefined {
-  if (expr.kind === "selector" || expr.kind === "subquery") return expr.at;
-  return expr.kind === "matrix" ? expr.selector.at : undefined;
+function constantMs(duration: DurationExpr | undefined): number {
+  return duration?.kind === "duration-number" ? secondsToMs(duration.seconds) : 0;
 }
 
-function describeOp(text: string): string {
-  if (
-    text === "(" ||
-    text === ")" ||
-    text === "{" ||
-    text === "}" ||
-    text === "[" ||
-    text === "]" ||
-    text === "," ||
-    text === ":" ||
-    text === "@" ||
-    text === "="
-  ) {
-    return JSON.stringify(text);
-  }
-  return `<op:${text}>`;
+function unlessConstant(duration: DurationExpr | undefined): DurationExpr | undefined {
+  return duration?.kind === "duration-number" ? undefined : duration;
+}
+
+/** To the nearest millisecond; what fits no int64 becomes the lowest, as in Go. */
+function secondsToTimeMs(seconds: number): number {
+  const timeMs = Math.sign(seconds) * Math.round(Math.abs(seconds) * 1000);
+  return Math.abs(timeMs) < 2 ** 63 ? timeMs + 0 : -(2 ** 63);
+}
+
+/** Go's `%f` of numbers that are whole or no numbers. */
+function formatFixed(value: number): string {
+  return Number.isFinite(value) ? `${BigInt(value)}.000000` : formatValue(value);
 }
