@@ -310,7 +310,7 @@ const ARITHMETIC: ReadonlyMap<number, TokenType> = new Map<number, TokenType>([
   [0x2d, "-"],
   [0x5e, "^"],
 ]);
-const SIMPLE_ESCAPES: ReadonlySet<number> = new Set([..."abfnrtv"].map((letter) => letter.charCodeAt(0)));
+const SIMPLE_ESCAPES: ReadonlySet<number> = new Set(Buffer.from("abfnrtv"));
 const OCTAL = { digits: 3, base: 8, max: 255 };
 const NUMERIC_ESCAPES: ReadonlyMap<number, typeof OCTAL> = new Map([
   [0x78, { digits: 2, base: 16, max: 255 }],

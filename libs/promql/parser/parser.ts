@@ -46,10 +46,10 @@ export interface ParserOptions {
   readonly fillModifiers: boolean;
 }
 
-/** As Prometheus 3.14 without flags: only duration expressions are on, since 3.14. */
-export const DEFAULT_OPTIONS: ParserOptions = {
+/** Prometheus 3.14 has duration expressions on always, the rest off without its flags. */
+export const ALL_OFF: ParserOptions = {
   experimentalFunctions: false,
-  durationExpressions: true,
+  durationExpressions: false,
   extendedRangeSelectors: false,
   fillModifiers: false,
 };
@@ -95,7 +95,7 @@ const STARTS_EXPRESSION: ReadonlySet<TokenType> = new Set([
 ]);
 
 /** @throws ParseError (400 `bad_data`) with all that is wrong. */
-export function parseQuery(query: string, options: ParserOptions = DEFAULT_OPTIONS): Expr {
+export function parseQuery(query: string, options: ParserOptions = ALL_OFF): Expr {
   const tokens = new Tokens(query);
   const expr = parseAll(tokens, () => {
     if (tokens.ahead.type === "eof") {

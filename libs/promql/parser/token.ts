@@ -85,6 +85,6 @@ export function describeToken(type: TokenType, text: string): string {
   if (MODIFIERS.has(type)) return `<${text}>`;
   if (type === "identifier" || type === "metric identifier") return `${type} ${quoteText(text)}`;
   const long = Buffer.byteLength(text) > SHOWN_MAX;
-  const shown = long ? `${quoteText([...text].slice(0, SHOWN_MAX).join(""))}...` : quoteText(text);
+  const shown = long ? `${quoteText(Array.from(text).slice(0, SHOWN_MAX).join(""))}...` : quoteText(text);
   return LITERALS.has(type) ? `${type} ${shown}` : shown;
 }
