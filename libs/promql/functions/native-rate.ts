@@ -122,6 +122,6 @@ export function startsAnew(previousStart: number, previousTime: number, start: n
 }
 
 /** Does sample `i` claim to have counted since before the sample before it, which counts from elsewhere? */
-function startsOverlap({ times, starts }: SampleColumns, i: number): boolean {
+export function startsOverlap({ times, starts }: SampleColumns, i: number): boolean {
   return starts !== undefined && starts[i] !== 0 && starts[i]! < times[i - 1]! && starts[i] !== starts[i - 1];
 }
