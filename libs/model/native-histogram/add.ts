@@ -1,9 +1,9 @@
 /** Sums and differences of two histograms (prometheus/model/histogram, `FloatHistogram.Add` and `Sub`). */
-import { RESET_HINT, type ResetHint, type Span } from "../histogram.ts";
+import { bucketCount, RESET_HINT, type ResetHint, type Span } from "../histogram.ts";
 import { copyHistogram, type NativeHistogram } from "../native-histogram.ts";
 import { exponentialBound } from "./bounds.ts";
 import { mapToBounds, sameBounds, sharedBounds } from "./custom-bounds.ts";
-import { indicesOf, reduceSide, sameSpans, type Side, unionOf } from "./layout.ts";
+import { BucketCursor, lengthOf, reduceSide, sameSpans, type Side, spansOf, stretchesOf } from "./layout.ts";
 import { reconcileZeroBuckets } from "./zero-bucket.ts";
 
 export interface CombinedHistogram {
@@ -35,9 +35,10 @@ export function mergeHints(a: ResetHint, b: ResetHint): ResetHint | undefined {
 /** How many buckets at the lower end of a side lie within the zero bucket: they are not added. */
 export function bucketsWithin(threshold: number, spans: readonly Span[], schema: number): number {
   if (spans.length === 0 || exponentialBound(spans[0]![0], schema) > threshold) return 0;
-  const indices = indicesOf(spans);
+  const total = bucketCount(spans);
+  const cursor = new BucketCursor(spans);
   let i = 0;
-  while (i < indices.length && exponentialBound(indices[i]!, schema) <= threshold) i++;
+  while (i < total && exponentialBound(cursor.indexOf(i), schema) <= threshold) i++;
   return i;
 }
 
@@ -101,19 +102,19 @@ export function setNegative(h: NativeHistogram, side: Side): void {
 function combineSides(a: Side, b: Side, skip: number, sign: 1 | -1): Side {
   if (skip >= b.counts.length) return a;
   if (sameSpans(a.spans, b.spans)) {
-    const counts = a.counts.slice();
-    for (let i = skip; i < counts.length; i++) counts[i]! += sign * b.counts[i]!;
+    const counts = new Float64Array(a.counts.length);
+    for (let i = 0; i < skip; i++) counts[i] = a.counts[i]!;
+    for (let i = skip; i < counts.length; i++) counts[i] = a.counts[i]! + sign * b.counts[i]!;
     return { spans: a.spans, counts, compensations: undefined };
   }
-  const { spans, length, atA, atB } = unionOf(a.spans, b.spans, skip);
-  const counts = new Float64Array(length);
-  let i = 0;
-  let j = skip;
-  for (let at = 0; at < length; at++) {
-    const inA = i < atA.length && atA[i] === at;
-    const inB = j < atB.length && atB[j] === at;
-    if (inA && inB) counts[at] = a.counts[i++]! + sign * b.counts[j++]!;
-    else counts[at] = inA ? a.counts[i++]! : sign * b.counts[j++]!;
+  const stretches = stretchesOf(a.spans, b.spans, skip);
+  const counts = new Float64Array(lengthOf(stretches));
+  let at = 0;
+  for (const { length, i, j } of stretches) {
+    for (let k = 0; k < length; k++, at++) {
+      if (j < 0) counts[at] = a.counts[i + k]!;
+      else counts[at] = i < 0 ? sign * b.counts[j + k]! : a.counts[i + k]! + sign * b.counts[j + k]!;
+    }
   }
-  return { spans, counts, compensations: undefined };
+  return { spans: spansOf(stretches), counts, compensations: undefined };
 }

@@ -5,7 +5,7 @@
 import { CUSTOM_SCHEMA } from "../histogram.ts";
 import type { NativeHistogram } from "../native-histogram.ts";
 import { ldexp } from "../go-math.ts";
-import { indicesOf } from "./layout.ts";
+import { BucketCursor } from "./layout.ts";
 
 /** 2^(2^b / 256) for the bits b of a bucket's number within its power of two; the last is one ulp below √2. */
 const BIT_FACTORS = [
@@ -46,30 +46,30 @@ export class BucketView {
   lowerInclusive = false;
   upperInclusive = false;
   readonly #h: NativeHistogram;
-  readonly #positive: Int32Array;
-  readonly #negative: Int32Array;
+  readonly #positive: BucketCursor;
+  readonly #negative: BucketCursor;
   readonly #zero: 0 | 1;
 
   constructor(h: NativeHistogram) {
     this.#h = h;
-    this.#positive = indicesOf(h.positiveSpans);
-    this.#negative = indicesOf(h.negativeSpans);
+    this.#positive = new BucketCursor(h.positiveSpans);
+    this.#negative = new BucketCursor(h.negativeSpans);
     this.#zero = h.zeroCount > 0 ? 1 : 0;
-    this.length = this.#positive.length + this.#negative.length + this.#zero;
+    this.length = h.positive.length + h.negative.length + this.#zero;
   }
 
   /** Count of bucket `i`. */
   countAt(i: number): number {
-    const negatives = this.#negative.length;
+    const negatives = this.#h.negative.length;
     if (i < negatives) return this.#h.negative[negatives - 1 - i]!;
     const p = i - negatives - this.#zero;
     return p < 0 ? this.#h.zeroCount : this.#h.positive[p]!;
   }
 
   seek(i: number): void {
-    const { schema, zeroThreshold, customValues } = this.#h;
-    const n = this.#negative.length - 1 - i;
-    const p = i - this.#negative.length - this.#zero;
+    const { schema, zeroThreshold, customValues, negative } = this.#h;
+    const n = negative.length - 1 - i;
+    const p = i - negative.length - this.#zero;
     this.count = this.countAt(i);
     if (n < 0 && p < 0) {
       this.lower = -zeroThreshold;
@@ -79,14 +79,14 @@ export class BucketView {
       return;
     }
     if (schema === CUSTOM_SCHEMA) {
-      const index = this.#positive[p]!;
+      const index = this.#positive.indexOf(p);
       this.lower = customBound(index - 1, customValues);
       this.upper = customBound(index, customValues);
       this.lowerInclusive = index === 0;
       this.upperInclusive = true;
       return;
     }
-    const index = n < 0 ? this.#positive[p]! : this.#negative[n]!;
+    const index = n < 0 ? this.#positive.indexOf(p) : this.#negative.indexOf(n);
     const inner = exponentialBound(index - 1, schema);
     const outer = exponentialBound(index, schema);
     const clipped = inner > 0 && inner < zeroThreshold ? zeroThreshold : inner;

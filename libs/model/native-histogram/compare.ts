@@ -4,7 +4,7 @@ import type { NativeHistogram } from "../native-histogram.ts";
 import { bucketsWithin, negativeOf, positiveOf } from "./add.ts";
 import { customBound } from "./bounds.ts";
 import { sameBounds } from "./custom-bounds.ts";
-import { indicesOf, reduceSide, sameSpans, type Side } from "./layout.ts";
+import { indicesOf, reduceSide, sameSpans, type Side, stretchesOf } from "./layout.ts";
 import { zeroCountFor } from "./zero-bucket.ts";
 
 /**
@@ -61,7 +61,7 @@ export function detectReset(current: NativeHistogram, previous: NativeHistogram)
   if (current.schema === CUSTOM_SCHEMA) {
     if (previous.schema !== CUSTOM_SCHEMA) return true;
     if (!sameBounds(current.customValues, previous.customValues)) return sharedBoundFalls(current, previous);
-    return sideFalls(positiveOf(current), positiveOf(previous), 0, 0);
+    return sideFalls(positiveOf(current), positiveOf(previous), 0);
   }
   if (current.schema > previous.schema || current.zeroThreshold < previous.zeroThreshold) return true;
   const zero = zeroCountFor(previous, current.zeroThreshold);
@@ -79,28 +79,20 @@ function exponentialSideFalls(
   previousSchema: number,
 ): boolean {
   const reduced = previousSchema === schema ? previous : reduceSide(previous, previousSchema - schema);
-  return sideFalls(
-    current,
-    reduced,
-    bucketsWithin(zeroThreshold, current.spans, schema),
-    bucketsWithin(zeroThreshold, reduced.spans, schema),
-  );
+  return sideFalls(current, reduced, bucketsWithin(zeroThreshold, reduced.spans, schema));
 }
 
-/** Has a bucket of `previous` a smaller count in `current`, where the lowest ones of each are skipped? */
-function sideFalls(current: Side, previous: Side, skipCurrent: number, skipPrevious: number): boolean {
+/** Has a bucket of `previous`, `skip` lowest left aside, a smaller count in `current`? */
+function sideFalls(current: Side, previous: Side, skip: number): boolean {
   if (sameSpans(current.spans, previous.spans)) {
-    for (let i = skipPrevious; i < previous.counts.length; i++) {
-      if (current.counts[i]! < previous.counts[i]!) return true;
-    }
+    for (let i = skip; i < previous.counts.length; i++) if (current.counts[i]! < previous.counts[i]!) return true;
     return false;
   }
-  const now = indicesOf(current.spans);
-  const then = indicesOf(previous.spans);
-  let i = skipCurrent;
-  for (let j = skipPrevious; j < then.length; j++) {
-    while (i < now.length && now[i]! < then[j]!) i++;
-    if (now[i] === then[j] ? current.counts[i]! < previous.counts[j]! : previous.counts[j] !== 0) return true;
+  for (const { length, i, j } of stretchesOf(current.spans, previous.spans, skip)) {
+    for (let k = 0; j >= 0 && k < length; k++) {
+      const then = previous.counts[j + k]!;
+      if (i < 0 ? then !== 0 : current.counts[i + k]! < then) return true;
+    }
   }
   return false;
 }

@@ -10,11 +10,8 @@ export class KahanSum {
   }
 
   add(x: number): void {
-    const { sum } = this;
-    const t = sum + x;
-    if (isInfinite(t)) this.compensation = 0;
-    else if (Math.abs(sum) >= Math.abs(x)) this.compensation += sum - t + x;
-    else this.compensation += x - t + sum;
+    const t = this.sum + x;
+    this.compensation = isInfinite(t) ? 0 : this.compensation + lost(this.sum, x, t);
     this.sum = t;
   }
 }
@@ -23,10 +20,14 @@ export class KahanSum {
 export function compensate(sums: Float64Array, compensations: Float64Array, i: number, x: number): void {
   const sum = sums[i]!;
   const t = sum + x;
-  if (isInfinite(t)) compensations[i] = 0;
-  else if (Math.abs(sum) >= Math.abs(x)) compensations[i]! += sum - t + x;
-  else compensations[i]! += x - t + sum;
+  compensations[i] = isInfinite(t) ? 0 : compensations[i]! + lost(sum, x, t);
   sums[i] = t;
+}
+
+/** What rounding took from sum + x = t. Selects cost 300 ns for 160 buckets, two branches 490. */
+function lost(sum: number, x: number, t: number): number {
+  const sumIsLarger = Math.abs(sum) >= Math.abs(x);
+  return (sumIsLarger ? sum : x) - t + (sumIsLarger ? x : sum);
 }
 
 export function isInfinite(value: number): boolean {

@@ -1,16 +1,220 @@
 /**
- * Spans say which buckets of one side there are; what is done to a layout is done to counts through positions: a new
- * layout comes with the place of each old bucket in it, and what happens to counts that meet there is the caller's.
- * Counts may have compensations of a Kahan sum beside them, as many. Nothing here writes to what it was given.
+ * Spans say which buckets of one side there are. Two layouts are walked together in stretches, so what is done to counts
+ * is done in plain loops. Nothing here writes to what it was given.
  */
 import { bucketCount, NO_BOUNDS, NO_SPANS, type Span } from "../histogram.ts";
 import { compensate } from "./kahan.ts";
 
-/** One side of a histogram. */
+/** One side of a histogram; beside counts of a Kahan sum what was lost of each. */
 export interface Side {
   readonly spans: readonly Span[];
   readonly counts: Float64Array;
   readonly compensations: Float64Array | undefined;
+}
+
+export function sameSpans(a: readonly Span[], b: readonly Span[]): boolean {
+  if (a === b) return true;
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i]![0] !== b[i]![0] || a[i]![1] !== b[i]![1]) return false;
+  return true;
+}
+
+/** A position among the buckets of spans, which moves by what is asked for, either way. */
+export class BucketCursor {
+  readonly #spans: readonly Span[];
+  #span = 0;
+  /** Position and index of the first bucket of the span. */
+  #at = 0;
+  #index: number;
+
+  constructor(spans: readonly Span[]) {
+    this.#spans = spans;
+    this.#index = spans[0]?.[0] ?? 0;
+  }
+
+  /** The index of bucket `at` of those there are. */
+  indexOf(at: number): number {
+    const spans = this.#spans;
+    while (at >= this.#at + spans[this.#span]![1] && this.#span + 1 < spans.length) {
+      this.#at += spans[this.#span]![1];
+      this.#index += spans[this.#span]![1] + spans[++this.#span]![0];
+    }
+    while (at < this.#at) {
+      const [gap] = spans[this.#span]!;
+      this.#at -= spans[--this.#span]![1];
+      this.#index -= gap + spans[this.#span]![1];
+    }
+    return this.#index + at - this.#at;
+  }
+}
+
+/** Buckets that follow on each other and are all in `a`, in `b` or in both: from position `i` or `j`, -1 in neither. */
+export interface Stretch {
+  readonly index: number;
+  readonly length: number;
+  readonly i: number;
+  readonly j: number;
+  /** Begins with a span of `a`. */
+  readonly beginsSpan: boolean;
+}
+
+/** All buckets of `a` and, without the `skip` lowest, of `b`, ascending. */
+export function stretchesOf(a: readonly Span[], b: readonly Span[], skip: number): Stretch[] {
+  const stretches: Stretch[] = [];
+  const inA = new Walk(a);
+  const inB = new Walk(b);
+  while (inB.at < skip && inB.left > 0) inB.take(Math.min(inB.left, skip - inB.at));
+  while (inA.left > 0 || inB.left > 0) {
+    // How far the one is behind the other.
+    const ahead = inA.left === 0 ? -Infinity : inB.left === 0 ? Infinity : inB.index - inA.index;
+    const length = Math.min(
+      ahead >= 0 ? inA.left : Infinity,
+      ahead <= 0 ? inB.left : Infinity,
+      ahead === 0 ? Infinity : Math.abs(ahead),
+    );
+    stretches.push({
+      index: ahead >= 0 ? inA.index : inB.index,
+      length,
+      i: ahead >= 0 ? inA.at : -1,
+      j: ahead <= 0 ? inB.at : -1,
+      beginsSpan: ahead >= 0 && inA.beginsSpan,
+    });
+    if (ahead >= 0) inA.take(length);
+    if (ahead <= 0) inB.take(length);
+  }
+  return stretches;
+}
+
+/** Goes over spans: `left` buckets of one are ahead, from bucket `index`, which is the `at`th; 0 at the end. */
+class Walk {
+  index = 0;
+  at = 0;
+  left = 0;
+  beginsSpan = false;
+  readonly #spans: readonly Span[];
+  #next = 0;
+
+  constructor(spans: readonly Span[]) {
+    this.#spans = spans;
+    this.take(0);
+  }
+
+  take(count: number): void {
+    this.index += count;
+    this.at += count;
+    this.left -= count;
+    this.beginsSpan = false;
+    while (this.left === 0 && this.#next < this.#spans.length) {
+      const [offset, length] = this.#spans[this.#next++]!;
+      this.index += offset;
+      this.left = length;
+      this.beginsSpan = true;
+    }
+  }
+}
+
+export function lengthOf(stretches: readonly Stretch[]): number {
+  return stretches.reduce((sum, { length }) => sum + length, 0);
+}
+
+/** Spans that hold all stretches. Those of `a` stay apart, as in Prometheus, so that sums have its layouts. */
+export function spansOf(stretches: readonly Stretch[]): readonly Span[] {
+  const list = new SpanList();
+  // The last bucket is alone and not in `a`: only such a one is joined by a span of `a` above it.
+  let lone = false;
+  for (const { index, length, i, beginsSpan } of stretches) {
+    const joined = list.add(index, length, beginsSpan && !lone);
+    lone = i < 0 && length === 1 && !joined;
+  }
+  return list.spans;
+}
+
+/** Collects spans, ascending. */
+class SpanList {
+  readonly spans: [offset: number, length: number][] = [];
+  #next = 0;
+
+  /** Directly above the last bucket, unless they are to be `apart`, buckets join its span. @returns whether they did. */
+  add(index: number, length: number, apart: boolean): boolean {
+    const joins = this.spans.length > 0 && index === this.#next && !apart;
+    if (joins) this.spans.at(-1)![1] += length;
+    else this.spans.push([index - this.#next, length]);
+    this.#next = index + length;
+    return joins;
+  }
+}
+
+/**
+ * The side in a schema lower by `steps`. Counts that meet are added up in order, compensated if there are compensations.
+ */
+export function reduceSide(side: Side, steps: number): Side {
+  const { spans, counts, compensations } = side;
+  const list = new SpanList();
+  const sums = new Float64Array(counts.length);
+  const lost = compensations && new Float64Array(counts.length);
+  let length = 0;
+  let last: number | undefined;
+  let index = 0;
+  let i = 0;
+  for (const [offset, spanLength] of spans) {
+    index += offset;
+    for (const end = i + spanLength; i < end; i++, index++) {
+      const target = ((index - 1) >> steps) + 1;
+      if (target !== last) {
+        list.add(target, 1, false);
+        last = target;
+        sums[length] = counts[i]!;
+        if (lost !== undefined) lost[length] = compensations![i]!;
+        length++;
+      } else if (lost === undefined) {
+        sums[length - 1]! += counts[i]!;
+      } else {
+        compensate(sums, lost, length - 1, counts[i]!);
+        compensate(sums, lost, length - 1, compensations![i]!);
+      }
+    }
+  }
+  return { spans: list.spans, counts: sums.subarray(0, length), compensations: lost?.subarray(0, length) };
+}
+
+/**
+ * The side without empty buckets and with as few spans as hold the rest; the `cleared` lowest count as empty. A bucket
+ * with a compensation is not empty. The side itself if there is nothing to do.
+ */
+export function compactSide(side: Side, cleared: number): Side {
+  const { spans, counts, compensations } = side;
+  if (cleared === 0 && isCompact(side)) return side;
+  const list = new SpanList();
+  const kept = new Float64Array(counts.length);
+  const keptLost = compensations && new Float64Array(counts.length);
+  let length = 0;
+  let index = 0;
+  let i = 0;
+  for (const [offset, spanLength] of spans) {
+    index += offset;
+    for (const end = i + spanLength; i < end; i++, index++) {
+      if (i < cleared || isEmpty(side, i)) continue;
+      list.add(index, 1, false);
+      if (keptLost !== undefined) keptLost[length] = compensations![i]!;
+      kept[length++] = counts[i]!;
+    }
+  }
+  return {
+    spans: length === 0 ? NO_SPANS : list.spans,
+    counts: length === 0 ? NO_BOUNDS : kept.subarray(0, length),
+    compensations: keptLost?.subarray(0, length),
+  };
+}
+
+function isEmpty({ counts, compensations }: Side, i: number): boolean {
+  return counts[i] === 0 && (compensations === undefined || compensations[i] === 0);
+}
+
+function isCompact(side: Side): boolean {
+  const { spans, counts } = side;
+  for (let i = 0; i < counts.length; i++) if (isEmpty(side, i)) return false;
+  for (let i = 0; i < spans.length; i++) if (spans[i]![1] === 0 || (i > 0 && spans[i]![0] === 0)) return false;
+  return true;
 }
 
 /** The index of each bucket, ascending. */
@@ -23,145 +227,4 @@ export function indicesOf(spans: readonly Span[]): Int32Array {
     for (let i = 0; i < length; i++) indices[at++] = index++;
   }
   return indices;
-}
-
-export function sameSpans(a: readonly Span[], b: readonly Span[]): boolean {
-  if (a === b) return true;
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i]![0] !== b[i]![0] || a[i]![1] !== b[i]![1]) return false;
-  return true;
-}
-
-/** Collects spans bucket by bucket. */
-class SpanList {
-  readonly spans: [offset: number, length: number][] = [];
-  #next = 0;
-
-  /** Adds a bucket above the last one; directly above, it joins that one's span unless `apart`. */
-  add(index: number, apart: boolean): void {
-    if (this.spans.length > 0 && index === this.#next && !apart) this.spans.at(-1)![1]++;
-    else this.spans.push([index - this.#next, 1]);
-    this.#next = index + 1;
-  }
-}
-
-/** `at[i]`: where old bucket `i` is in `spans`; `length` buckets in all. */
-export interface Union {
-  readonly spans: readonly Span[];
-  readonly length: number;
-  readonly atA: Int32Array;
-  readonly atB: Int32Array;
-}
-
-/**
- * The buckets of `a` and of `b`, of `b` without the `skipB` lowest. `spans` are those of `a` themselves if that has
- * them all. Spans of `a` stay apart, as in Prometheus, so the layouts of sums are equal to its.
- */
-export function unionOf(a: readonly Span[], b: readonly Span[], skipB: number): Union {
-  const indicesA = indicesOf(a);
-  const indicesB = indicesOf(b);
-  const atA = new Int32Array(indicesA.length);
-  const atB = new Int32Array(indicesB.length);
-  const starts = spanStarts(a, indicesA.length);
-  const list = new SpanList();
-  let length = 0;
-  // The last bucket is a span of its own that `a` does not have: the only one a span of `a` is joined to.
-  let lone = false;
-  let i = 0;
-  let j = skipB;
-  while (i < indicesA.length || j < indicesB.length) {
-    const index = Math.min(indicesA[i] ?? Infinity, indicesB[j] ?? Infinity);
-    if (index === indicesA[i]) {
-      list.add(index, starts[i] === 1 && !lone);
-      lone = false;
-      if (index === indicesB[j]) atB[j++] = length;
-      atA[i++] = length++;
-    } else {
-      const spanCount = list.spans.length;
-      list.add(index, false);
-      lone = list.spans.length > spanCount;
-      atB[j++] = length++;
-    }
-  }
-  return { spans: length === indicesA.length ? a : list.spans, length, atA, atB };
-}
-
-/** Marks the buckets that begin a span. */
-function spanStarts(spans: readonly Span[], length: number): Uint8Array {
-  const starts = new Uint8Array(length);
-  let at = 0;
-  for (const [, spanLength] of spans) {
-    if (spanLength > 0) starts[at] = 1;
-    at += spanLength;
-  }
-  return starts;
-}
-
-/**
- * The side in a schema lower by `steps`: counts that meet are added up in order, compensated if there are
- * compensations.
- */
-export function reduceSide(side: Side, steps: number): Side {
-  const indices = indicesOf(side.spans);
-  const list = new SpanList();
-  const counts = new Float64Array(indices.length);
-  const compensations = side.compensations && new Float64Array(indices.length);
-  let length = 0;
-  let last: number | undefined;
-  for (let i = 0; i < indices.length; i++) {
-    const index = ((indices[i]! - 1) >> steps) + 1;
-    if (index !== last) {
-      list.add(index, false);
-      last = index;
-      counts[length] = side.counts[i]!;
-      if (compensations !== undefined) compensations[length] = side.compensations![i]!;
-      length++;
-    } else if (compensations === undefined) {
-      counts[length - 1]! += side.counts[i]!;
-    } else {
-      compensate(counts, compensations, length - 1, side.counts[i]!);
-      compensate(counts, compensations, length - 1, side.compensations![i]!);
-    }
-  }
-  return {
-    spans: list.spans,
-    counts: counts.subarray(0, length),
-    compensations: compensations?.subarray(0, length),
-  };
-}
-
-/**
- * The side without empty buckets and with as few spans as hold the rest; the `cleared` lowest count as empty. A bucket
- * with a compensation is not empty. The side itself if there is nothing to do.
- */
-export function compactSide(side: Side, cleared: number): Side {
-  const { spans, counts, compensations } = side;
-  if (cleared === 0 && isCompact(side)) return side;
-  const indices = indicesOf(spans);
-  const list = new SpanList();
-  const kept = new Float64Array(counts.length);
-  const keptCompensations = compensations && new Float64Array(counts.length);
-  let length = 0;
-  for (let i = cleared; i < indices.length; i++) {
-    if (counts[i] === 0 && (compensations === undefined || compensations[i] === 0)) continue;
-    list.add(indices[i]!, false);
-    if (keptCompensations !== undefined) keptCompensations[length] = compensations![i]!;
-    kept[length++] = counts[i]!;
-  }
-  if (length === 0) {
-    return { spans: NO_SPANS, counts: NO_BOUNDS, compensations: compensations && new Float64Array(0) };
-  }
-  return {
-    spans: list.spans,
-    counts: kept.subarray(0, length),
-    compensations: keptCompensations?.subarray(0, length),
-  };
-}
-
-function isCompact({ spans, counts, compensations }: Side): boolean {
-  for (let i = 0; i < counts.length; i++) {
-    if (counts[i] === 0 && (compensations === undefined || compensations[i] === 0)) return false;
-  }
-  for (let i = 0; i < spans.length; i++) if (spans[i]![1] === 0 || (i > 0 && spans[i]![0] === 0)) return false;
-  return true;
 }

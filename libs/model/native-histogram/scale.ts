@@ -11,9 +11,17 @@ export function scaleHistogram(h: NativeHistogram, factor: number): NativeHistog
   out.zeroCount *= factor;
   out.count *= factor;
   out.sum *= factor;
-  out.positive = h.positive.map((count) => count * factor);
-  out.negative = h.negative.map((count) => count * factor);
+  out.positive = scaled(h.positive, factor);
+  out.negative = scaled(h.negative, factor);
   if (factor < 0) out.counterResetHint = RESET_HINT.GAUGE;
+  return out;
+}
+
+// `map` with a callback took 5 times as long.
+function scaled(counts: Float64Array, factor: number): Float64Array {
+  if (counts.length === 0) return NO_BOUNDS;
+  const out = new Float64Array(counts.length);
+  for (let i = 0; i < counts.length; i++) out[i] = counts[i]! * factor;
   return out;
 }
 
@@ -30,9 +38,16 @@ export function divideHistogram(h: NativeHistogram, divisor: number): NativeHist
     out.negative = NO_BOUNDS;
     return out;
   }
-  out.positive = h.positive.map((count) => count / divisor);
-  out.negative = h.negative.map((count) => count / divisor);
+  out.positive = divided(h.positive, divisor);
+  out.negative = divided(h.negative, divisor);
   if (divisor < 0) out.counterResetHint = RESET_HINT.GAUGE;
+  return out;
+}
+
+function divided(counts: Float64Array, divisor: number): Float64Array {
+  if (counts.length === 0) return NO_BOUNDS;
+  const out = new Float64Array(counts.length);
+  for (let i = 0; i < counts.length; i++) out[i] = counts[i]! / divisor;
   return out;
 }
 
@@ -69,7 +84,7 @@ export function hasOverflow(h: NativeHistogram): boolean {
   );
 }
 
-export function hasInfinite(values: Float64Array): boolean {
+function hasInfinite(values: Float64Array): boolean {
   for (let i = 0; i < values.length; i++) if (isInfinite(values[i]!)) return true;
   return false;
 }

@@ -6,10 +6,13 @@ import { RESET_HINT } from "../histogram.ts";
 import { copyHistogram, type NativeHistogram } from "../native-histogram.ts";
 import { addHistograms, bucketsWithin, mergeHints, negativeOf, positiveOf, setNegative, setPositive } from "./add.ts";
 import { mapToBounds, sameBounds, sharedBounds } from "./custom-bounds.ts";
-import { compensate, isInfinite, KahanSum } from "./kahan.ts";
-import { reduceSide, sameSpans, type Side, type Union, unionOf } from "./layout.ts";
-import { divideHistogram, hasInfinite, hasOverflow, scaleHistogram } from "./scale.ts";
+import { compensate, KahanSum } from "./kahan.ts";
+import { lengthOf, reduceSide, sameSpans, type Side, spansOf, type Stretch, stretchesOf } from "./layout.ts";
+import { divideHistogram, hasOverflow, scaleHistogram } from "./scale.ts";
 import { reconcileZeroBuckets } from "./zero-bucket.ts";
+
+/** A billion buckets of it are still less than the largest float. */
+const FAR_FROM_OVERFLOW = 1e299;
 
 export class HistogramSum {
   /** Exponential and custom buckets were added: there is no result. */
@@ -21,6 +24,8 @@ export class HistogramSum {
   /** The only histogram, while there is one. */
   #first: NativeHistogram | undefined;
   #running: Running | undefined;
+  /** No number of the sum is larger than this times the buckets that were merged into one. */
+  #reach = 0;
   /** Set once the sum would have overflowed: from then on a running mean is kept. */
   #incremental = false;
   #sawReset = false;
@@ -43,6 +48,7 @@ export class HistogramSum {
     if (h.counterResetHint === RESET_HINT.NOT_RESET) this.#sawNoReset = true;
     if (this.#count === 1) {
       this.#first = h;
+      if (this.#averages) this.#reach = largestIn(h);
       return;
     }
     const running = (this.#running ??= new Running(this.#first!));
@@ -66,8 +72,8 @@ export class HistogramSum {
   }
 
   #addUnlessOverflow(running: Running, h: NativeHistogram): boolean {
-    if (running.hasLayoutOf(h)) {
-      if (running.wouldOverflow(h)) return false;
+    this.#reach += largestIn(h);
+    if (this.#reach < FAR_FROM_OVERFLOW) {
       running.add(h);
       return true;
     }
@@ -128,34 +134,6 @@ class Running {
     return this.dividedBy(1);
   }
 
-  /** Would the counts of `b` be added one to one? */
-  hasLayoutOf(b: NativeHistogram): boolean {
-    const { h } = this;
-    return (
-      h.schema === b.schema &&
-      h.zeroThreshold === b.zeroThreshold &&
-      sameSpans(h.positiveSpans, b.positiveSpans) &&
-      sameSpans(h.negativeSpans, b.negativeSpans) &&
-      sameBounds(h.customValues, b.customValues) &&
-      (h.usesCustomBuckets ||
-        (bucketsWithin(h.zeroThreshold, h.positiveSpans, h.schema) === 0 &&
-          bucketsWithin(h.zeroThreshold, h.negativeSpans, h.schema) === 0))
-    );
-  }
-
-  /** For a `b` that `hasLayoutOf` accepts. */
-  wouldOverflow(b: NativeHistogram): boolean {
-    const { h } = this;
-    return (
-      isInfinite(h.count + b.count) ||
-      isInfinite(h.sum + b.sum) ||
-      isInfinite(h.zeroCount + b.zeroCount) ||
-      hasInfiniteSum(h.positive, b.positive) ||
-      hasInfiniteSum(h.negative, b.negative) ||
-      hasInfinite(h.customValues)
-    );
-  }
-
   /** `b` has the same kind of buckets. */
   add(b: NativeHistogram): void {
     const { h } = this;
@@ -214,9 +192,19 @@ function withLost(side: Side, compensations: Float64Array): Side {
   return { spans: side.spans, counts: side.counts, compensations };
 }
 
-function hasInfiniteSum(a: Float64Array, b: Float64Array): boolean {
-  for (let i = 0; i < a.length; i++) if (isInfinite(a[i]! + b[i]!)) return true;
-  return false;
+/** The largest magnitude in a histogram but NaN. */
+function largestIn(h: NativeHistogram): number {
+  const totals = largestOf(Float64Array.of(h.zeroCount, h.count, h.sum), 0);
+  return largestOf(h.customValues, largestOf(h.negative, largestOf(h.positive, totals)));
+}
+
+function largestOf(values: Float64Array, atLeast: number): number {
+  let largest = atLeast;
+  for (let i = 0; i < values.length; i++) {
+    const magnitude = Math.abs(values[i]!);
+    if (magnitude > largest) largest = magnitude;
+  }
+  return largest;
 }
 
 /** Adds `b` without its `skip` lowest buckets to `a`: in place, or to a new side if `b` has more buckets. */
@@ -227,31 +215,36 @@ function addSide(a: Side, b: Side, skip: number): Side {
     for (let i = skip; i < counts.length; i++) compensate(counts, compensations!, i, b.counts[i]!);
     return a;
   }
-  const union = unionOf(a.spans, b.spans, skip);
-  const sum = union.length === counts.length ? a : spread(a, union);
-  let i = 0;
-  for (let j = skip; j < union.atB.length; j++) {
-    const at = union.atB[j]!;
-    const lost = b.compensations?.[j] ?? 0;
-    while (i < union.atA.length && union.atA[i]! < at) i++;
-    if (union.atA[i] !== at) {
-      sum.counts[at] = b.counts[j]!;
-      sum.compensations![at] = lost;
-      continue;
+  const stretches = stretchesOf(a.spans, b.spans, skip);
+  const sum = stretches.every(({ i }) => i >= 0) ? a : spread(a, stretches);
+  let at = 0;
+  for (const { length, i, j } of stretches) {
+    for (let k = 0; j >= 0 && k < length; k++) {
+      const lost = b.compensations?.[j + k] ?? 0;
+      if (i < 0) {
+        sum.counts[at + k] = b.counts[j + k]!;
+        sum.compensations![at + k] = lost;
+        continue;
+      }
+      compensate(sum.counts, sum.compensations!, at + k, b.counts[j + k]!);
+      if (lost !== 0) compensate(sum.counts, sum.compensations!, at + k, lost);
     }
-    compensate(sum.counts, sum.compensations!, at, b.counts[j]!);
-    if (lost !== 0) compensate(sum.counts, sum.compensations!, at, lost);
+    at += length;
   }
   return sum;
 }
 
-/** A side with room for the buckets of a union, at their places. */
-function spread(side: Side, { spans, length, atA }: Union): Side {
-  const counts = new Float64Array(length);
-  const compensations = new Float64Array(length);
-  for (let i = 0; i < atA.length; i++) {
-    counts[atA[i]!] = side.counts[i]!;
-    compensations[atA[i]!] = side.compensations![i]!;
+/** A side with room for all stretches, its buckets at their places. */
+function spread(side: Side, stretches: readonly Stretch[]): Side {
+  const counts = new Float64Array(lengthOf(stretches));
+  const compensations = new Float64Array(counts.length);
+  let at = 0;
+  for (const { length, i } of stretches) {
+    for (let k = 0; i >= 0 && k < length; k++) {
+      counts[at + k] = side.counts[i + k]!;
+      compensations[at + k] = side.compensations![i + k]!;
+    }
+    at += length;
   }
-  return { spans, counts, compensations };
+  return { spans: spansOf(stretches), counts, compensations };
 }
