@@ -17,7 +17,8 @@ import { type BlockMeta, readMeta } from "#libs/tsdb/block/meta.ts";
 import { type BlockReader, openBlock } from "#libs/tsdb/block/reader.ts";
 import { createUlid, isUlid } from "#libs/tsdb/block/ulid.ts";
 import { removeFolder } from "#libs/tsdb/files.ts";
-import { Head, type HeadOptions } from "#libs/tsdb/head/head.ts";
+import { Head } from "#libs/tsdb/head/head.ts";
+import type { HeadOptions } from "#libs/tsdb/head/state.ts";
 import { blockSource } from "#libs/storeapi/block-source.ts";
 
 const METADATA_MAX = 20_000;

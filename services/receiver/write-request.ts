@@ -159,7 +159,7 @@ export function applyWrite(head: Head, message: Buffer, version: WriteVersion, l
         refuse("out_of_bounds", 1, () => withSeries("out of bounds", head.labels(slot), version));
       else {
         refuse("duplicate", 1, () => {
-          const text = `duplicate sample for timestamp ${time}; overrides not allowed: existing ${formatValue(head.lastValue(slot))}, new value ${formatValue(parsed.values[k2]!)}`;
+          const text = `duplicate sample for timestamp ${time}; overrides not allowed: existing ${formatValue(head.lastValue(slot) ?? 0)}, new value ${formatValue(parsed.values[k2]!)}`;
           return withSeries(text, head.labels(slot), version);
         });
       }
