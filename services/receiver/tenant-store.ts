@@ -21,8 +21,6 @@ import { Head } from "#libs/tsdb/head/head.ts";
 import type { HeadOptions } from "#libs/tsdb/head/state.ts";
 import { blockSource } from "#libs/storeapi/block-source.ts";
 
-const METADATA_MAX = 20_000;
-
 export interface LocalBlock {
   readonly path: string;
   readonly meta: BlockMeta;
@@ -37,8 +35,6 @@ export class TenantStore implements Store {
   readonly #env: Env;
   #blocks: readonly LocalBlock[];
   #cutting = false;
-  /** Newest metadata of each metric, bounded; in memory only, senders repeat it every minute. */
-  readonly metadata = new Map<string, { readonly type: string; readonly unit: string; readonly help: string }>();
 
   private constructor(
     name: string,
@@ -81,13 +77,6 @@ export class TenantStore implements Store {
     const minValidTime = blocks.reduce((max, { meta }) => Math.max(max, meta.maxTime), -Infinity);
     const head = Head.open(folder, { ...options, minValidTime, log: env.log.child({ tenant }) });
     return new TenantStore(tenant, folder, external, head, blocks, env);
-  }
-
-  addMetadata(entries: readonly { metric: string; type: string; unit: string; help: string }[]): void {
-    for (const { metric, type, unit, help } of entries) {
-      if (this.metadata.size < METADATA_MAX || this.metadata.has(metric))
-        this.metadata.set(metric, { type, unit, help });
-    }
   }
 
   get blocks(): readonly LocalBlock[] {

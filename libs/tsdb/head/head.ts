@@ -14,18 +14,22 @@ import { join } from "node:path";
 import { LimitError } from "#libs/kit/errors.ts";
 import { Slices } from "#libs/kit/slices.ts";
 import type { Histogram } from "#libs/model/histogram.ts";
-import type { Labels } from "#libs/model/labels.ts";
+import { type Labels, METRIC_NAME } from "#libs/model/labels.ts";
+import type { Matcher } from "#libs/model/matcher.ts";
 import { STALE_HI, STALE_LO } from "#libs/model/stale.ts";
 import type { WrittenBlock } from "../block/writer.ts";
 import { NO_POSTINGS, type Postings } from "../index/postings.ts";
 import { type PostingsSource, selectPostings } from "../index/select.ts";
 import type { SeriesQuery } from "../select.ts";
 import { FrameBuilder, type SeriesFrame } from "../series/frame.ts";
+import { METADATA_TYPES } from "../wal/records.ts";
 import { WalWriter } from "../wal/writer.ts";
 import { rangeEnd } from "./chunk-end.ts";
 import { entryOffset, type HeadChunkRead } from "./chunk-files.ts";
 import { cutRange, sortByLabels } from "./cut.ts";
+import { type Exemplar, EXEMPLAR_OUTCOME, type ExemplarOutcome, type SeriesExemplars } from "./exemplars.ts";
 import { LogBatch } from "./log-batch.ts";
+import { type MetadataEntry, type MetadataType, seriesNames } from "./metric-metadata.ts";
 import { equalHistograms, type OpenHistogram } from "./open-histogram.ts";
 import { ReadView } from "./read-view.ts";
 import { recover } from "./recover.ts";
@@ -68,6 +72,7 @@ export class Head implements PostingsSource {
   #wbl: WalWriter | undefined;
   readonly #log: LogBatch;
   readonly #lateLog: LogBatch;
+  readonly #pendingExemplars: [Labels, Exemplar][] = [];
   #lateDirty = false;
   #markersDirty = false;
   #predicted: Uint32Array = new Uint32Array(1024);
@@ -161,6 +166,11 @@ export class Head implements PostingsSource {
     return Math.min(this.#lowest, this.#lowestLate);
   }
 
+  /** Whether out-of-order samples are taken. */
+  get takesLate(): boolean {
+    return (this.#state.options.outOfOrderMs ?? 0) > 0;
+  }
+
   /** Appends a float; it is in the log after `commit`. */
   append(slot: number, time: number, low: number, high: number, start = 0): Outcome {
     const { series } = this.#state;
@@ -232,6 +242,44 @@ export class Head implements PostingsSource {
     this.#markersDirty = true;
   }
 
+  /** Takes an exemplar as it is judged before the commit; it can be seen and is in the log after it. */
+  appendExemplar(slot: number, exemplar: Exemplar): ExemplarOutcome {
+    const { exemplars, series } = this.#state;
+    if (!exemplars.enabled) return EXEMPLAR_OUTCOME.DISABLED;
+    const labels = series.labels(slot);
+    const outcome = exemplars.check(labels, exemplar);
+    if (outcome === EXEMPLAR_OUTCOME.STORED) {
+      this.#pendingExemplars.push([labels, exemplar]);
+      this.#log.exemplar({ ref: series.refs[slot]!, ...exemplar });
+    }
+    return outcome;
+  }
+
+  /** Exemplars of series that one of the lists of matchers selects, in [mint, maxt], by labels. */
+  exemplars(matchers: readonly (readonly Matcher[])[], mint: number, maxt: number): SeriesExemplars[] {
+    return this.#state.exemplars.select(matchers, mint, maxt);
+  }
+
+  /** Keeps what a family of metrics is said to be; logged when there is a series of it. */
+  setMetadata(family: string, entry: MetadataEntry): void {
+    if (!this.#state.metadata.set(family, entry)) return;
+    const ref = this.#refOfFamily(family, entry.type);
+    if (ref !== undefined) this.#log.metadata({ ref, ...entry, type: METADATA_TYPES.indexOf(entry.type) });
+  }
+
+  #refOfFamily(family: string, type: MetadataType): number | undefined {
+    for (const name of seriesNames(family, type)) {
+      const slot = this.of(METRIC_NAME, name)[0];
+      if (slot !== undefined) return this.#state.series.refs[slot]!;
+    }
+    return undefined;
+  }
+
+  /** What families of metrics are said to be. */
+  metadata(): Iterable<readonly [family: string, MetadataEntry]> {
+    return this.#state.metadata.entries();
+  }
+
   /** Whether a sample of this series is in the commit being made; for rare paths, it looks through the commit. */
   isInCommit(slot: number): boolean {
     return this.#log.has(this.#state.series.refs[slot]!);
@@ -255,6 +303,7 @@ export class Head implements PostingsSource {
   commit(): void {
     this.#log.end();
     this.#lateLog.end();
+    for (const [labels, exemplar] of this.#pendingExemplars.splice(0)) this.#state.exemplars.add(labels, exemplar);
     // Series first: the other log refers to them.
     this.#wal.flush();
     if (this.#markersDirty) {

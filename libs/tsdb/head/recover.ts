@@ -8,20 +8,24 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Histogram } from "#libs/model/histogram.ts";
+import { type Labels, labelValue, METRIC_NAME } from "#libs/model/labels.ts";
 import { STALE_HI, STALE_LO } from "#libs/model/stale.ts";
 import { readHistogramRecord } from "../wal/histogram-records.ts";
 import {
+  METADATA_TYPES,
   type MmapMarker,
   RECORD,
   RECORD_NAMES,
+  readExemplars,
+  readMetadata,
   readMmapMarkers,
   readSamples,
   readSeries,
   readTombstoneRecord,
   type RefInterval,
 } from "../wal/records.ts";
-import type { Labels } from "#libs/model/labels.ts";
 import { entryOffset, type StoredHeadChunk } from "./chunk-files.ts";
+import { familyOf } from "./metric-metadata.ts";
 import { replayLog } from "./replay.ts";
 import { staleHistogramFor } from "./stale-histogram.ts";
 import type { HeadState } from "./state.ts";
@@ -93,6 +97,22 @@ class Recovery {
         break;
       case RECORD.TOMBSTONES:
         this.#deletions(bytes, file);
+        break;
+      case RECORD.EXEMPLARS:
+        readExemplars(bytes, file, ({ ref, time, value, labels }) => {
+          const slot = this.#slotOf(ref);
+          if (slot >= 0 && time >= this.#state.minValidTime)
+            this.#state.exemplars.add(this.#state.series.labels(slot), { time, value, labels });
+        });
+        break;
+      case RECORD.METADATA:
+        readMetadata(bytes, file, ({ ref, type, unit, help }) => {
+          const slot = this.#slotOf(ref);
+          if (slot < 0) return;
+          const name = labelValue(this.#state.series.labels(slot), METRIC_NAME);
+          const entry = { type: METADATA_TYPES[type] ?? "unknown", unit, help };
+          this.#state.metadata.set(familyOf(name, entry.type), entry);
+        });
         break;
       default:
         this.#skip(bytes);

@@ -10,7 +10,9 @@ import type { Labels } from "#libs/model/labels.ts";
 import { ByteWriter } from "../encoding/writer.ts";
 import { chunkEndTime, rangeEnd } from "./chunk-end.ts";
 import { HeadChunkFiles } from "./chunk-files.ts";
+import { Exemplars } from "./exemplars.ts";
 import { KeyTable, writeKey } from "./key-table.ts";
+import { MetricMetadata } from "./metric-metadata.ts";
 import { histogramEncoding, OpenHistogram } from "./open-histogram.ts";
 import { OutOfOrder } from "./out-of-order.ts";
 import { type FullChunk, HeadSeries } from "./series.ts";
@@ -29,6 +31,8 @@ export interface HeadOptions {
   readonly minValidTime: number;
   /** How much later than the newest sample others are taken, 0: not at all. */
   readonly outOfOrderMs?: number | undefined;
+  /** Most exemplars that are held; 0: none are taken. */
+  readonly exemplarsMax?: number | undefined;
   readonly log: Logger;
 }
 
@@ -38,6 +42,8 @@ export class HeadState {
   readonly files: HeadChunkFiles;
   readonly late = new OutOfOrder();
   readonly tombstones = new Tombstones();
+  readonly exemplars: Exemplars;
+  readonly metadata = new MetricMetadata();
   series: HeadSeries = new HeadSeries();
   keys: KeyTable;
   /** Bounds of in-order samples; `mint` only of what is held. */
@@ -52,6 +58,7 @@ export class HeadState {
     this.options = options;
     this.minValidTime = options.minValidTime;
     this.keys = new KeyTable(options.seed);
+    this.exemplars = new Exemplars(options.exemplarsMax ?? 0, options.outOfOrderMs ?? 0);
     this.files = new HeadChunkFiles(join(folder, "chunks_head"));
   }
 
