@@ -99,7 +99,12 @@ function histogramText(h: Histogram): string {
         positive: floats(h.positive),
         negative: floats(h.negative),
       }
-    : { count: h.count, zeroCount: h.zeroCount, positive: `[${h.positive}]`, negative: `[${h.negative}]` };
+    : {
+        count: h.count,
+        zeroCount: h.zeroCount,
+        positive: `[${h.positive.join()}]`,
+        negative: `[${h.negative.join()}]`,
+      };
   const fields: Record<string, unknown> = {
     count: counts.count,
     ...(h.customValues.length > 0 && { customValues: floats(h.customValues) }),

@@ -151,8 +151,10 @@ for (const folder of FOLDERS) {
           ).toBe(true);
         }
         // 2.42 did not count floats and histograms apart; tombstones are not rewritten.
-        const { numTombstones: _, ...counts } = stats!;
-        expect(written.meta.stats).toMatchObject(counts);
+        expect({
+          ...written.meta.stats,
+          ...(stats!.numTombstones && { numTombstones: stats!.numTombstones }),
+        }).toMatchObject(stats!);
         const again = await open(written.path);
         expect(again.header.labelNames()).toEqual(block.header.labelNames());
         for (const name of block.header.labelNames()) {
@@ -199,9 +201,13 @@ describeShared("a part of a block", folderOf("compacted"), () => {
       .map(inRange)
       .filter(({ chunks }) => chunks.length > 0);
     const printed = await dumped("compacted", { minTime: String(mint), maxTime: String(maxt) });
-    expect(printed.map(({ tombstones: _, ...line }) => ({ ...line, samples: normal(line.samples) }))).toEqual(
-      wanted.map(({ tombstones: _, ...line }) => ({ ...line, samples: normal(line.samples) })),
-    );
+    const shown = ({ labels, ref, chunks, samples }: Line): unknown => ({
+      labels,
+      ref,
+      chunks,
+      samples: normal(samples),
+    });
+    expect(printed.map(shown)).toEqual(wanted.map(shown));
   });
 
   test("a time that is none is refused", async () => {
