@@ -11,10 +11,7 @@ import { mkdirSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { assert } from "#libs/kit/assert.ts";
 import { compareUtf8 } from "#libs/kit/utf8.ts";
-import { CODECS } from "../chunk/codecs.ts";
-import type { Chunk } from "../chunk/encoding.ts";
-import { readHistogramHeader } from "../chunk/histogram-decode.ts";
-import { xorCount } from "../chunk/xor.ts";
+import { type Chunk, holdsFloats, sampleCount } from "../chunk/encoding.ts";
 import { ByteWriter } from "../encoding/writer.ts";
 import { FileWriter, syncFolder, writeFileAtomic } from "../files.ts";
 import { INDEX_MAGIC, INDEX_VERSION } from "../index/toc.ts";
@@ -153,9 +150,9 @@ export class BlockWriter {
     segment.write(entry.bytes);
     this.#chunkBytesMax = Math.max(this.#chunkBytesMax, entry.length);
     this.#chunkCount++;
-    if (CODECS[encoding]?.kind === "histogram")
-      this.#histogramCount += readHistogramHeader(encoding, data, 0, data.length, this.#path).count;
-    else this.#floatCount += xorCount(data, 0);
+    const samples = sampleCount(encoding, data, 0);
+    if (holdsFloats(encoding)) this.#floatCount += samples;
+    else this.#histogramCount += samples;
     return ref;
   }
 
