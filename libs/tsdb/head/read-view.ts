@@ -57,6 +57,8 @@ export class ReadView {
   ): boolean {
     const late = this.#late.get(i);
     const deleted = this.#tombstones.size === 0 ? undefined : this.#tombstones.get(this.#refOf(i));
+    // As Prometheus: a series is named as long as its open chunk is in range, even if all of it is deleted.
+    if (skipChunks && this.#isOpenIn(i, mint, maxt)) return true;
     if (late !== undefined || deleted !== undefined) {
       const chunks = this.chunks(i, mint, maxt, true);
       if (chunks.length === 0) return false;

@@ -37,10 +37,11 @@ export function replayLog(
   apply(folder, checkpoint === undefined ? 0 : checkpoint.segment + 1);
   let isDamaged = false;
   for (const [index, damage] of damages.entries()) {
-    if (damage.torn && index === damages.length - 1 && goodEnd.segment === damage.segment) {
+    if (damage.torn && index === damages.length - 1 && goodEnd.segment <= damage.segment) {
       // What a kill leaves: never acknowledged. Cut off, so that Prometheus and the next replay find a clean end.
-      truncateSync(damage.file, goodEnd.end);
-      log.info({ file: damage.file, offset: goodEnd.end }, "log: torn tail cut off");
+      const end = goodEnd.segment === damage.segment ? goodEnd.end : 0;
+      truncateSync(damage.file, end);
+      log.info({ file: damage.file, offset: end }, "log: torn tail cut off");
     } else {
       isDamaged = true;
       log.error(

@@ -21,6 +21,8 @@ export class StoredSamples {
   starts: Float64Array;
   /** Sparse: undefined for a float. */
   histograms: (Histogram | undefined)[] = [];
+  /** Samples of which nothing is known about the one before: a histogram chunk begins there. */
+  breaks: Set<number> | undefined;
 
   constructor(capacity = 4) {
     this.times = new Float64Array(capacity);
@@ -135,6 +137,7 @@ export class StoredSamples {
     for (; i < limit && count < countMax; i++) {
       const histogram = this.histograms[i];
       if (histogram === undefined || histogramEncoding(histogram, withStarts) !== encoding) break;
+      if (i > from && this.breaks?.has(i) === true) break;
       const before = appender.chunk;
       if (appender.append(this.starts[i]!, this.times[i]!, histogram) === "new chunk") {
         chunks.push({ mint, maxt: this.times[i - 1]!, encoding, data: before!.bytes().slice() });
@@ -171,7 +174,10 @@ export function unpackChunk({ encoding, data }: Chunk, where: string): StoredSam
   return samples;
 }
 
-/** The samples of all lists; of several at one time the first list's. Each list ascends. */
+/**
+ * The samples of all lists; of several at one time the first list's. Each list ascends. What a histogram says of its
+ * counter refers to the sample before it in its list: where another list's comes between, there is a break.
+ */
 export function mergeSamples(lists: readonly StoredSamples[]): StoredSamples {
   if (lists.length === 1) return lists[0]!;
   const merged = new StoredSamples(
@@ -181,6 +187,8 @@ export function mergeSamples(lists: readonly StoredSamples[]): StoredSamples {
     ),
   );
   const at = new Uint32Array(lists.length);
+  const breaks = (merged.breaks = new Set());
+  let last = -1;
   for (;;) {
     let next = -1;
     let time = Infinity;
@@ -192,6 +200,8 @@ export function mergeSamples(lists: readonly StoredSamples[]): StoredSamples {
       }
     }
     if (next < 0) return merged;
+    if (next !== last) breaks.add(merged.length);
+    last = next;
     merged.pushFrom(lists[next]!, at[next]!);
     for (let k = 0; k < lists.length; k++) if (lists[k]!.times[at[k]!] === time && at[k]! < lists[k]!.length) at[k]!++;
   }

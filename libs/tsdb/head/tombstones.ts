@@ -56,7 +56,9 @@ export function dropDeleted(samples: StoredSamples, intervals: readonly Interval
   const kept = new StoredSamples(samples.length);
   for (let i = 0; i < samples.length; i++) {
     const time = samples.times[i]!;
-    if (!touches(intervals, time, time)) kept.pushFrom(samples, i);
+    if (touches(intervals, time, time)) continue;
+    if (samples.breaks?.has(i) === true) (kept.breaks ??= new Set()).add(kept.length);
+    kept.pushFrom(samples, i);
   }
   return kept;
 }
