@@ -129,10 +129,10 @@ class Tenants {
       await store.cut(async () => undefined);
       await this.#ship(tenant, store);
       const oldest = env.now() - this.#config.retentionMs;
-      const newest = store.blocks.reduce((max, { meta }) => Math.max(max, meta.maxTime), -Infinity);
+      const newest = store.newestInOrder;
       for (const block of store.blocks) {
         // The newest block stays: it tells a restart where the head begins.
-        if (this.#config.retentionMs === 0 || block.meta.maxTime > oldest || block.meta.maxTime === newest) continue;
+        if (this.#config.retentionMs === 0 || block.meta.maxTime > oldest || block === newest) continue;
         if (this.#bucket !== undefined && this.#shippers.get(tenant)?.isUploaded(block.meta.ulid) !== true) continue;
         store.drop(block);
         env.log.info({ block: block.meta.ulid, tenant }, "local block deleted after its retention");

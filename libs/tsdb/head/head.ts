@@ -22,11 +22,11 @@ import { NO_POSTINGS, type Postings } from "../index/postings.ts";
 import { type PostingsSource, selectPostings } from "../index/select.ts";
 import type { SeriesQuery } from "../select.ts";
 import { FrameBuilder, type SeriesFrame } from "../series/frame.ts";
-import { METADATA_TYPES } from "../wal/records.ts";
+import { METADATA_TYPES, type RefInterval } from "../wal/records.ts";
 import { WalWriter } from "../wal/writer.ts";
 import { rangeEnd } from "./chunk-end.ts";
 import { entryOffset, type HeadChunkRead } from "./chunk-files.ts";
-import { cutRange, sortByLabels } from "./cut.ts";
+import { cutLateChunks, cutRange, type LateChunks, sortByLabels } from "./cut.ts";
 import { type Exemplar, EXEMPLAR_OUTCOME, type ExemplarOutcome, type SeriesExemplars } from "./exemplars.ts";
 import { LogBatch } from "./log-batch.ts";
 import { type MetadataEntry, type MetadataType, seriesNames } from "./metric-metadata.ts";
@@ -57,6 +57,14 @@ export const OUTCOME = {
 
 export type Outcome = (typeof OUTCOME)[keyof typeof OUTCOME];
 
+/** Out-of-order samples that are in blocks now. */
+export interface LateCut {
+  readonly chunks: LateChunks;
+  /** Segments of their log below it are not needed any more. */
+  readonly segment: number;
+  readonly blocks: readonly WrittenBlock[];
+}
+
 export interface HeadStats {
   readonly seriesCount: number;
   readonly labelPairCount: number;
@@ -73,6 +81,7 @@ export class Head implements PostingsSource {
   readonly #log: LogBatch;
   readonly #lateLog: LogBatch;
   readonly #pendingExemplars: [Labels, Exemplar][] = [];
+  readonly #pins = new Set<Promise<void>>();
   #lateDirty = false;
   #markersDirty = false;
   #predicted: Uint32Array = new Uint32Array(1024);
@@ -465,17 +474,105 @@ export class Head implements PostingsSource {
     return cutRange(this.#state, blocksFolder, ulid, this.#state.mint, this.cutEnd);
   }
 
+  /** Whether there are out-of-order samples to cut. */
+  get hasLate(): boolean {
+    return this.#state.late.count > 0;
+  }
+
+  /**
+   * Writes the out-of-order samples into blocks of aligned ranges, which may overlap others, by slices. Call `dropLate`
+   * once they are kept.
+   */
+  async cutLate(blocksFolder: string, nextUlid: () => string): Promise<LateCut> {
+    const { late } = this.#state;
+    const slices = new Slices(10);
+    for (const ref of late.refs()) {
+      this.#packLate(ref);
+      if (!slices.due) continue;
+      this.commit();
+      await slices.breathe();
+    }
+    // What came meanwhile goes along, so that everything before the new segment is in chunks.
+    for (const ref of late.refs()) this.#packLate(ref);
+    this.commit();
+    this.#wbl?.cut();
+    const chunks = new Map(late.refs().map((ref) => [ref, late.of(ref)!.chunks]));
+    const segment = this.#wbl?.segment ?? 0;
+    return { chunks, segment, blocks: await cutLateChunks(this.#state, chunks, blocksFolder, nextUlid) };
+  }
+
+  /** Forgets what `cutLate` has written. */
+  async dropLate({ chunks, segment }: LateCut): Promise<void> {
+    await this.#unpinned();
+    // The log first: a marker must not outlive its chunk.
+    this.#wbl?.removeBefore(segment);
+    for (const [ref, cut] of chunks) {
+      this.#state.late.drop(ref, new Set(cut));
+      for (const chunk of cut) this.#state.files.dropLate(chunk);
+    }
+  }
+
+  /**
+   * Until the returned function is called, nothing is forgotten: for who has looked which blocks there are and is about
+   * to read. A reader that has its first frame needs it no more.
+   */
+  pin(): () => void {
+    let unpin = (): void => undefined;
+    const pin = new Promise<void>((resolve) => (unpin = resolve));
+    this.#pins.add(pin);
+    return () => {
+      this.#pins.delete(pin);
+      unpin();
+    };
+  }
+
+  /** Resolves when the pins of now are gone; who pins later knows of the new blocks. */
+  async #unpinned(): Promise<void> {
+    await Promise.all(this.#pins);
+  }
+
   /**
    * Forgets samples before `time`, series that then have none, head chunk files and log segments no longer needed,
    * by slices.
    */
   async truncate(time: number): Promise<void> {
     const state = this.#state;
+    await this.#unpinned();
     await truncateState(state, time);
     this.#predicted = new Uint32Array(Math.max(1024, state.series.refs.length));
     const refs = new Set<number>();
     for (let slot = 0; slot < state.series.count; slot++) refs.add(state.series.refs[slot]!);
-    await truncateWal(join(state.folder, "wal"), this.#wal, time, (ref) => refs.has(ref), state.options.log);
+    const metadata = Array.from(state.metadata.entries()).flatMap(([family, entry]) => {
+      const ref = this.#refOfFamily(family, entry.type);
+      return ref === undefined ? [] : [{ ref, ...entry, type: METADATA_TYPES.indexOf(entry.type) }];
+    });
+    // A series that came back has other refs in the log than its own.
+    for (const [alias, ref] of state.aliases) {
+      if (refs.has(ref)) refs.add(alias);
+      else state.aliases.delete(alias);
+    }
+    const needed = { mint: time, isLive: (ref: number) => refs.has(ref), metadata };
+    await truncateWal(join(state.folder, "wal"), this.#wal, needed, state.options.log);
+  }
+
+  /** Deletes samples in [mint, maxt] of the matching series. @returns how many series have any. Await `durable` then. */
+  async deleteSeries(matchers: readonly Matcher[], mint: number, maxt: number): Promise<number> {
+    const slots = await selectPostings(this, matchers);
+    const { series, late, tombstones } = this.#state;
+    const deleted: RefInterval[] = [];
+    for (const slot of slots) {
+      const ref = series.refs[slot]!;
+      const [lateMint, lateMaxt] = late.boundsOf(ref);
+      const from = Math.max(mint, Math.min(series.firstTime(slot, -Infinity), lateMint));
+      const to = Math.min(maxt, Math.max(series.lastTime(slot), lateMaxt));
+      if (from <= to) deleted.push({ ref, mint: from, maxt: to });
+    }
+    if (deleted.length === 0) return 0;
+    this.begin();
+    tombstones.add(deleted);
+    this.#log.tombstones(deleted);
+    this.commit();
+    return deleted.length;
   }
 
   async close(): Promise<void> {

@@ -38,6 +38,17 @@ export class OutOfOrder {
     return this.#byRef.get(ref);
   }
 
+  /** First and last time of what is held of a series; Infinity and -Infinity when nothing is. */
+  boundsOf(ref: number): readonly [number, number] {
+    const series = this.#byRef.get(ref);
+    if (series === undefined) return [Infinity, -Infinity];
+    const { open, chunks } = series;
+    return [
+      chunks.reduce((min, chunk) => Math.min(min, chunk.mint), open?.mint ?? Infinity),
+      chunks.reduce((max, chunk) => Math.max(max, chunk.maxt), open?.maxt ?? -Infinity),
+    ];
+  }
+
   refs(): number[] {
     return [...this.#byRef.keys()];
   }

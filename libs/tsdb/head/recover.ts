@@ -130,6 +130,7 @@ class Recovery {
     const slot = known >= 0 ? known : state.add(ref, labels);
     state.nextRef = Math.max(state.nextRef, ref + 1);
     this.#slots.set(ref, slot);
+    if (state.series.refs[slot] !== ref) state.aliases.set(ref, state.series.refs[slot]!);
     const chunks = this.#full.get(ref) ?? [];
     this.#full.delete(ref);
     for (const chunk of chunks) {

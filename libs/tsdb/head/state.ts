@@ -44,6 +44,8 @@ export class HeadState {
   readonly tombstones = new Tombstones();
   readonly exemplars: Exemplars;
   readonly metadata = new MetricMetadata();
+  /** Refs that the log has for series known by another. */
+  readonly aliases = new Map<number, number>();
   series: HeadSeries = new HeadSeries();
   keys: KeyTable;
   /** Bounds of in-order samples; `mint` only of what is held. */
