@@ -11,8 +11,7 @@ import { mkdirSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { assert } from "#libs/kit/assert.ts";
 import { compareUtf8 } from "#libs/kit/utf8.ts";
-import type { Chunk } from "../chunk/encoding.ts";
-import { xorCount } from "../chunk/xor.ts";
+import { type Chunk, holdsFloats, sampleCount } from "../chunk/encoding.ts";
 import { ByteWriter } from "../encoding/writer.ts";
 import { FileWriter, syncFolder, writeFileAtomic } from "../files.ts";
 import { INDEX_MAGIC, INDEX_VERSION } from "../index/toc.ts";
@@ -52,7 +51,8 @@ export class BlockWriter {
   #refs: Uint32Array = new Uint32Array(1 << 10);
   #seriesCount = 0;
   #chunkCount = 0;
-  #sampleCount = 0;
+  #floatCount = 0;
+  #histogramCount = 0;
   #seriesBytesMax = 0;
   #chunkBytesMax = 0;
   #previousLabels: Uint32Array = new Uint32Array(0);
@@ -150,7 +150,9 @@ export class BlockWriter {
     segment.write(entry.bytes);
     this.#chunkBytesMax = Math.max(this.#chunkBytesMax, entry.length);
     this.#chunkCount++;
-    this.#sampleCount += xorCount(data, 0);
+    const samples = sampleCount(encoding, data, 0);
+    if (holdsFloats(encoding)) this.#floatCount += samples;
+    else this.#histogramCount += samples;
     return ref;
   }
 
@@ -197,8 +199,9 @@ export class BlockWriter {
       minTime: identity.minTime,
       maxTime: identity.maxTime,
       stats: {
-        numSamples: this.#sampleCount,
-        numFloatSamples: this.#sampleCount,
+        numSamples: this.#floatCount + this.#histogramCount,
+        ...(this.#floatCount > 0 && { numFloatSamples: this.#floatCount }),
+        ...(this.#histogramCount > 0 && { numHistogramSamples: this.#histogramCount }),
         numSeries: this.#seriesCount,
         numChunks: this.#chunkCount,
       },
