@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import { blockDump } from "./block-dump.ts";
 import { load } from "./load.ts";
 import { promqltest } from "./promqltest.ts";
+import { walDump } from "./wal-dump.ts";
 
 /** @returns the exit code. */
 export async function runTools(args: readonly string[]): Promise<number> {
@@ -17,6 +18,13 @@ export async function runTools(args: readonly string[]): Promise<number> {
     .option("--max-time <ms>", "no samples after")
     .action(async (dir: string, options: { match?: string; minTime?: string; maxTime?: string }) => {
       code = await blockDump(dir, options, (line) => process.stdout.write(`${line}\n`));
+    });
+  const wal = program.command("wal").description("Logs and head chunks in a data folder.").exitOverride();
+  wal
+    .command("dump <dir>")
+    .description("Prints what a head holds after replaying a data folder, as NDJSON, one series a line.")
+    .action(async (dir: string) => {
+      code = await walDump(dir, (line) => process.stdout.write(`${line}\n`));
     });
   program
     .command("promqltest <file...>")

@@ -134,8 +134,8 @@ function nativeSource(
   options: { isFloat: boolean; isGauge: boolean; isCustom: boolean; schema: number },
 ): (step: number) => Histogram {
   let schema = options.schema;
-  let counts = new Array<number>(6).fill(0);
-  let negative = new Array<number>(2).fill(0);
+  let counts = [0, 0, 0, 0, 0, 0];
+  let negative = [0, 0];
   let zero = 0;
   let sum = 0;
   let offset = -2;

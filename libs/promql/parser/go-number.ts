@@ -70,7 +70,7 @@ export function parseDurationLiteral(text: string): number {
   for (let at = 0; at < text.length;) {
     const unitAt = skip(text, at, true);
     const next = skip(text, unitAt, false);
-    if (unitAt === at || next === unitAt || BigInt(text.slice(at, unitAt)) >= 2n ** 64n) throw notADuration(text);
+    if (unitAt === at || next === unitAt || exceedsUint64(text.slice(at, unitAt))) throw notADuration(text);
     const unit = text.slice(unitAt, next);
     const rank = UNITS.indexOf(unit);
     if (rank < 0) throw new LiteralError(`unknown unit ${quoteText(unit)} in duration ${quoteText(text)}`);
@@ -85,6 +85,10 @@ export function parseDurationLiteral(text: string): number {
   return (totalMs - restMs) / 1000 + restMs / 1000;
 }
 
+function exceedsUint64(digits: string): boolean {
+  return digits.length > 15 && BigInt(digits) >= 2n ** 64n;
+}
+
 function notADuration(text: string): LiteralError {
   return new LiteralError(`not a valid duration string: ${quoteText(text)}`);
 }
@@ -92,7 +96,7 @@ function notADuration(text: string): LiteralError {
 /** Where the run of digits, or of what is none, that starts at `from` ends. */
 function skip(text: string, from: number, digits: boolean): number {
   let at = from;
-  while (at < text.length && text[at]! >= "0" && text[at]! <= "9" === digits) at++;
+  while (at < text.length && (text[at]! >= "0" && text[at]! <= "9") === digits) at++;
   return at;
 }
 

@@ -10,7 +10,7 @@
  */
 import { describeCharacter, quoteCharacter, quoteText } from "./go-string.ts";
 import { scanDurationTail, scanNumber } from "./scan-number.ts";
-import { DURATION_WORDS, KEYWORDS, type Token, type TokenType } from "./token.ts";
+import { DURATION_WORDS, KEYWORD_MAX, KEYWORDS, type Token, type TokenType } from "./token.ts";
 
 const IN_DURATION: ReadonlySet<string> = new Set(DURATION_WORDS);
 
@@ -196,7 +196,7 @@ export class Lexer {
       colon ||= code === COLON;
     }
     const text = this.#input.slice(from, to);
-    const keyword = KEYWORDS.get(text) ?? KEYWORDS.get(text.toLowerCase());
+    const keyword = text.length > KEYWORD_MAX ? undefined : KEYWORDS.get(text.toLowerCase());
     if (keyword === undefined) return this.#token(colon ? "metric identifier" : "identifier", from, to);
     const isFill = keyword === "fill" || keyword === "fill_left" || keyword === "fill_right";
     return this.#token(isFill && !this.#opensParen(to) ? "identifier" : keyword, from, to);
@@ -293,8 +293,11 @@ export class Lexer {
     return this.#error(from, `bad number or duration syntax: ${quoteText(this.#input.slice(from, ~durationEnd))}`);
   }
 
+  /** The character at `at`, -1 behind the end. */
   #point(at: number): number {
-    return this.#input.codePointAt(at) ?? END;
+    if (at >= this.#input.length) return END;
+    // V8 14 reads behind the end of a substring that ends in half a character, once codePointAt is optimised.
+    return isLoneSurrogate(this.#input, at) ? REPLACEMENT : this.#input.codePointAt(at)!;
   }
 
   #quoteAt(at: number): string {

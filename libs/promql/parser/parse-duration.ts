@@ -25,7 +25,10 @@ export class DurationParser {
 
   /** Of a range or step. */
   expression(least = 1): DurationExpr {
-    return this.#tokens.nested(() => this.#binary(this.#operand(), least));
+    this.#tokens.enter();
+    const expr = this.#binary(this.#operand(), least);
+    this.#tokens.leave();
+    return expr;
   }
 
   /**
@@ -147,18 +150,19 @@ export class DurationParser {
     const tokens = this.#tokens;
     let lhs = first;
     // Not asked of each longer left side again, which would be quadratic.
-    const range = { ...durationRange(first) };
+    let range = durationRange(first);
     for (;;) {
       const precedence = PRECEDENCE[tokens.ahead.type];
       if (precedence === undefined || precedence < least) return lhs;
       const sign = tokens.take();
       const rhs = this.expression(precedence === POWER ? POWER : precedence + 1);
       if (!this.#enabled) this.#disabled(range);
-      range.to = durationRange(rhs).to;
+      range = { from: range.from, to: durationRange(rhs).to };
       const op = sign.type as DurationOp;
       if ((op === "/" || op === "%") && rhs.kind === "duration-number" && rhs.seconds === 0) {
         tokens.fault(op === "/" ? "division by zero" : "modulo by zero", sign);
         lhs = ZERO;
+        range = ZERO.span;
       } else {
         lhs = { kind: "duration-binary", span: { from: lhs.span.from, to: rhs.span.to }, op, lhs, rhs };
       }

@@ -170,7 +170,10 @@ class ExpressionParser {
 
   /** Operators that bind looser than `least` are left to the caller. */
   expression(least: number): Expr {
-    return this.#tokens.nested(() => this.#binary(this.#operand(), least));
+    this.#tokens.enter();
+    const expr = this.#binary(this.#operand(), least);
+    this.#tokens.leave();
+    return expr;
   }
 
   #binary(first: Expr, least: number): Expr {
@@ -347,7 +350,8 @@ class ExpressionParser {
     });
     const args = body ?? [];
     const op = name.type as AggregationOp;
-    const span = { from: name.from, to: body === undefined ? tokens.closed : tokens.end };
+    const whole = body !== undefined && grouping === undefined;
+    const span = { from: name.from, to: whole ? tokens.end : tokens.closed };
     const wanted = WITH_PARAM.has(op) ? 2 : 1;
     if (args.length === 0) tokens.fault("no arguments for aggregate expression provided", span);
     else if ((op === "limitk" || op === "limit_ratio") && !this.#options.experimentalFunctions) {

@@ -56,6 +56,9 @@ export const KEYWORDS: ReadonlyMap<string, TokenType> = new Map<string, TokenTyp
   ["nan", "number"],
 ]);
 
+/** Length of the longest keyword. */
+export const KEYWORD_MAX = Math.max(...Array.from(KEYWORDS.keys(), (word) => word.length));
+
 /** Whatever can be a label in a list of labels. */
 export const LABEL_TYPES: ReadonlySet<TokenType> = new Set<TokenType>([
   "identifier",

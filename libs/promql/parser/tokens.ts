@@ -24,12 +24,14 @@ const CLOSING: ReadonlySet<TokenType> = new Set([")", "]", "}", "number", "durat
 
 /** Deepest nesting: recursion, here and wherever the tree is walked, must not exhaust the stack. */
 export const DEPTH_MAX = 500;
+export const TOO_DEEP = `nested deeper than ${DEPTH_MAX} levels`;
 
 export class Tokens {
   readonly input: string;
   readonly faults: Fault[] = [];
-  /** End of the last token taken, and of the last bracket or number among them. */
+  /** End of the last token taken. */
   end = 0;
+  /** End of the last bracket or number, which may be ahead: where Prometheus lets a failed aggregation end. */
   closed = 0;
   /** How many were taken. */
   count = 0;
@@ -52,6 +54,7 @@ export class Tokens {
   #read(): Token {
     const token = this.#lexer.next();
     if (token.type === "error") this.fault(token.message!, token);
+    else if (CLOSING.has(token.type)) this.closed = token.to;
     return token;
   }
 
@@ -63,7 +66,6 @@ export class Tokens {
     const token = this.ahead;
     this.#ahead = undefined;
     this.end = token.to;
-    if (CLOSING.has(token.type)) this.closed = token.to;
     this.count++;
     if (this.#recovering > 0) this.#recovering--;
     return token;
@@ -113,28 +115,25 @@ export class Tokens {
 
   /** What `parse` returns; undefined when a token in it did not fit, which has been said. */
   attempt<T>(context: string, expected: string, parse: () => T): T | undefined {
+    const depth = this.#depth;
     try {
       return parse();
     } catch (error) {
       if (error !== UNWIND) throw error;
+      this.#depth = depth;
       this.unexpected(context, expected);
       return undefined;
     }
   }
 
-  /** Runs what parses one level of nesting. */
-  nested<T>(parse: () => T): T {
-    if (this.#depth >= DEPTH_MAX) this.tooDeep(this.ahead);
-    this.#depth++;
-    try {
-      return parse();
-    } finally {
-      this.#depth--;
-    }
+  /** One level of nesting deeper. */
+  enter(): void {
+    if (++this.#depth <= DEPTH_MAX) return;
+    this.fault(TOO_DEEP, this.ahead);
+    throw ABORT;
   }
 
-  tooDeep(at: Span): never {
-    this.fault(`nested deeper than ${DEPTH_MAX} levels`, at);
-    throw ABORT;
+  leave(): void {
+    this.#depth--;
   }
 }

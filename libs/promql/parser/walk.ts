@@ -2,7 +2,7 @@
 import type { MatcherSpec } from "#libs/model/matcher.ts";
 import type { DurationExpr, Expr } from "./ast.ts";
 import { ParseError } from "./parse-error.ts";
-import { DEPTH_MAX } from "./tokens.ts";
+import { DEPTH_MAX, TOO_DEEP } from "./tokens.ts";
 
 /** The expressions directly inside; of an aggregation its vector comes first. */
 export function childrenOf(expr: Expr): readonly Expr[] {
@@ -37,9 +37,7 @@ export function assertDepth(query: string, root: Expr): void {
   const stack: { node: Expr | DurationExpr; depth: number }[] = [{ node: root, depth: 1 }];
   for (let top = stack.pop(); top !== undefined; top = stack.pop()) {
     const { node, depth } = top;
-    if (depth > DEPTH_MAX) {
-      throw new ParseError(query, [{ message: `nested deeper than ${DEPTH_MAX} levels`, ...node.span }]);
-    }
+    if (depth > DEPTH_MAX) throw new ParseError(query, [{ message: TOO_DEEP, ...node.span }]);
     for (const child of isDuration(node) ? partsOf(node) : [...childrenOf(node), ...durationsOf(node)]) {
       stack.push({ node: child, depth: depth + 1 });
     }

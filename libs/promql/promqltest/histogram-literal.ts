@@ -104,9 +104,7 @@ function readNumber(scanner: Scanner): number {
 
 /** The value of the text that stands at `from`. */
 export function numberOf(scanner: Scanner, text: string, from: number): number {
-  const unsigned = parseNumber(text.replace(/^[+-]/, ""));
-  if (unsigned === undefined) scanner.fail(`bad number syntax: ${JSON.stringify(text)}`, from);
-  return text.startsWith("-") ? -unsigned : unsigned;
+  return parseNumber(text) ?? scanner.fail(`bad number syntax: ${JSON.stringify(text)}`, from);
 }
 
 function readList(scanner: Scanner): number[] {

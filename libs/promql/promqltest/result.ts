@@ -25,8 +25,9 @@ export type Result =
 export function resultOf(value: QueryValue): Result {
   switch (value.type) {
     case "scalar":
+      return { type: "scalar", value: value.value };
     case "string":
-      return { type: value.type, value: value.value } as Result;
+      return { type: "string", value: value.value };
     case "vector":
       return { type: "vector", series: tileSeries(value.tile, { startMs: value.timeMs, stepMs: 0, count: 1 }) };
     case "matrix":

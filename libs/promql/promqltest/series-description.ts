@@ -7,7 +7,6 @@
  *   v │ vxN: N + 1 times │ a+bxN, a-bxN: N + 1 values │ _ nothing │ _xN nothing N times │ stale │ {{…}} histogram, as v
  */
 import { type Labels, labelsFrom, METRIC_NAME } from "#libs/model/labels.ts";
-import type { NativeHistogram } from "#libs/model/native-histogram.ts";
 import { addHistograms, subtractHistograms } from "#libs/model/native-histogram/add.ts";
 import { parseQuery } from "../parser/parser.ts";
 import { type HistogramLiteral, numberOf, readHistogramLiteral } from "./histogram-literal.ts";
@@ -133,11 +132,11 @@ function readHistograms(scanner: Scanner, values: SequenceValue[]): void {
     return;
   }
   const { histogram: delta, hintGiven } = readHistogramLiteral(scanner);
+  const countAt = scanner.at + 1;
   const count = readCount(scanner);
   limit(scanner, values.length + count);
   const combine = op === "+" ? addHistograms : subtractHistograms;
-  const countAt = scanner.at - String(count).length;
-  let histogram: NativeHistogram = base.histogram;
+  let { histogram } = base;
   values.push({ kind: "histogram", histogram, hintGiven });
   for (let i = 0; i < count; i++) {
     if (histogram.schema > delta.schema) {

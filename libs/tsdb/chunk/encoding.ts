@@ -25,3 +25,13 @@ export interface Chunk {
   /** The stream without the encoding byte. Owned by whoever made the chunk: do not write. */
   readonly data: Uint8Array;
 }
+
+/** Samples the chunk at `from` says it holds; histograms with start timestamps keep two flags in the same bytes. */
+export function sampleCount(encoding: number, bytes: Uint8Array, from: number): number {
+  const count = (bytes[from]! << 8) | bytes[from + 1]!;
+  return encoding === ENCODING.HISTOGRAM_ST || encoding === ENCODING.FLOAT_HISTOGRAM_ST ? count & 0x3fff : count;
+}
+
+export function holdsFloats(encoding: number): boolean {
+  return encoding === ENCODING.XOR || encoding === ENCODING.XOR2;
+}

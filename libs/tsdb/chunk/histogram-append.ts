@@ -94,7 +94,8 @@ export class HistogramAppender {
     const last = this.#last;
     if (chunk === undefined || last === undefined) return { goesOn: true, hint: RESET_HINT.UNKNOWN };
     const gauge = histogram.counterResetHint === RESET_HINT.GAUGE;
-    if ((chunk.hint === RESET_HINT.GAUGE) !== gauge) return ENDS;
+    if (chunk.hint === RESET_HINT.GAUGE && !gauge) return histogram.isFloat ? ENDS : GAUGE_ENDS;
+    if (gauge && chunk.hint !== RESET_HINT.GAUGE) return ENDS;
     if (histogram.counterResetHint === RESET_HINT.RESET) return RESETS;
     if (isStaleHistogram(histogram)) return GOES_ON;
     if (isStaleHistogram(last)) return ENDS;
@@ -113,11 +114,17 @@ interface Decision {
 const GOES_ON: Decision = { goesOn: true, hint: RESET_HINT.NOT_RESET };
 const RESETS: Decision = { goesOn: false, hint: RESET_HINT.RESET };
 const ENDS: Decision = { goesOn: false, hint: RESET_HINT.UNKNOWN };
+/** A counter of integers behind a gauge. */
+const GAUGE_ENDS: Decision = { goesOn: false, hint: RESET_HINT.NOT_RESET };
 
 function firstHint(histogram: Histogram, before: HistogramAppender | undefined): ResetHint {
   const hint = histogram.counterResetHint;
   if (hint === RESET_HINT.GAUGE || hint === RESET_HINT.RESET) return hint;
-  return before?.hintFor(histogram) ?? RESET_HINT.UNKNOWN;
+  // Integers and floats say nothing about each other.
+  if (before?.chunk === undefined || before.chunk.isFloat !== histogram.isFloat) return RESET_HINT.UNKNOWN;
+  const known = before.hintFor(histogram);
+  // Of floats Prometheus asks for resets only: whatever else ended the chunk before, the next one says there was none.
+  return histogram.isFloat && known === RESET_HINT.UNKNOWN ? RESET_HINT.NOT_RESET : known;
 }
 
 function decideCounter(layout: HistogramLayout, last: Histogram, next: Histogram): Decision {
@@ -140,8 +147,9 @@ function decideGauge(layout: HistogramLayout, last: Histogram, next: Histogram):
   if (!sameScale(layout, next) || !sameBounds(layout, next)) return ENDS;
   const { positive, negative } = compare(layout, last, next);
   if (!positive.added && !negative.added) return GOES_ON;
-  const positiveSpans = mergeSpans(layout.positiveSpans, next.positiveSpans);
-  const negativeSpans = mergeSpans(layout.negativeSpans, next.negativeSpans);
+  const missing = positive.missing || negative.missing;
+  const positiveSpans = missing ? mergeSpans(layout.positiveSpans, next.positiveSpans) : next.positiveSpans;
+  const negativeSpans = missing ? mergeSpans(layout.negativeSpans, next.negativeSpans) : next.negativeSpans;
   return { ...GOES_ON, layout: { ...layout, positiveSpans, negativeSpans } };
 }
 

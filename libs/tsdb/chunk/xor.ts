@@ -24,6 +24,8 @@ export interface XorState {
   count: number;
   time: number;
   delta: number;
+  /** What rounding took from `delta`; of a meaning only while `delta` is beyond 2^53. */
+  deltaRest: number;
   valueLow: number;
   valueHigh: number;
   leading: number;
@@ -38,6 +40,7 @@ export function emptyXorState(bytes: Uint8Array): XorState {
     count: 0,
     time: 0,
     delta: 0,
+    deltaRest: 0,
     valueLow: 0,
     valueHigh: 0,
     leading: NO_WINDOW,
@@ -61,7 +64,8 @@ export function appendXor(state: XorState, time: number, low: number, high: numb
     state.trailing = 0;
   } else {
     const delta = time - state.time;
-    if (state.count === 1) at = putUvarint(bytes, at, delta);
+    if (delta + state.delta > Number.MAX_SAFE_INTEGER) at = putWideDelta(state, at, time);
+    else if (state.count === 1) at = putUvarint(bytes, at, delta);
     else {
       const dod = delta - state.delta;
       if (dod === 0) at = putBits(bytes, at, 0, 1);
@@ -88,6 +92,38 @@ export function appendXor(state: XorState, time: number, low: number, high: numb
   state.valueLow = low;
   state.valueHigh = high;
   state.count++;
+}
+
+/** Writes the time of a sample behind the first where a delta is beyond 2^53 ms, in 64-bit integers. Never hot. */
+function putWideDelta(state: XorState, from: number, time: number): number {
+  const delta = BigInt(time) - BigInt(state.time);
+  const before = BigInt(state.delta) + (state.delta > Number.MAX_SAFE_INTEGER ? BigInt(state.deltaRest) : 0n);
+  state.deltaRest = Number(delta - BigInt(Number(delta)));
+  if (state.count === 1) return putWideUvarint(state.bytes, from, delta);
+  // Two deltas of 2^53 and more that differ little would fit a shorter form.
+  const dod = BigInt.asIntN(64, delta - before);
+  const form = DOD_FORMS.find(({ width }) => dod > -(1n << BigInt(width - 1)) && dod <= 1n << BigInt(width - 1));
+  if (dod === 0n) return putBits(state.bytes, from, 0, 1);
+  if (form !== undefined) {
+    const at = putBits(state.bytes, from, form.prefix, form.prefixWidth);
+    return putBits(state.bytes, at, Number(dod & ((1n << BigInt(form.width)) - 1n)), form.width);
+  }
+  let at = putBits(state.bytes, from, 0b1111, 4);
+  at = putBits(state.bytes, at, Number(BigInt.asUintN(32, dod >> 32n)), 32);
+  return putBits(state.bytes, at, Number(BigInt.asUintN(32, dod)), 32);
+}
+
+const DOD_FORMS = [
+  { prefix: 0b10, prefixWidth: 2, width: 14 },
+  { prefix: 0b110, prefixWidth: 3, width: 17 },
+  { prefix: 0b1110, prefixWidth: 4, width: 20 },
+] as const;
+
+function putWideUvarint(bytes: Uint8Array, from: number, value: bigint): number {
+  let at = from;
+  let rest = BigInt.asUintN(64, value);
+  for (; rest >= 0x80n; rest >>= 7n) at = putBits(bytes, at, Number(rest & 0x7fn) | 0x80, 8);
+  return putBits(bytes, at, Number(rest), 8);
 }
 
 /**
@@ -170,6 +206,10 @@ function putUvarint(bytes: Uint8Array, from: number, value: number): number {
 }
 
 function putVarint(bytes: Uint8Array, at: number, value: number): number {
+  if (!Number.isSafeInteger(2 * value)) {
+    const wide = BigInt(value);
+    return putWideUvarint(bytes, at, wide >= 0n ? wide << 1n : ~(wide << 1n));
+  }
   return putUvarint(bytes, at, value >= 0 ? value * 2 : -value * 2 - 1);
 }
 

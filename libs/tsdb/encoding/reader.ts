@@ -106,6 +106,33 @@ export class ByteReader {
     return this.fail("varint longer than 10 bytes");
   }
 
+  /** All of uint64. */
+  uvarint64(): bigint {
+    const start = this.at;
+    let value = 0;
+    let scale = 1;
+    for (let i = 0; i < 7; i++) {
+      const byte = this.u8();
+      value += (byte & 0x7f) * scale;
+      if (byte < 0x80) return BigInt(value);
+      scale *= 128;
+    }
+    this.at = start;
+    let big = 0n;
+    for (let i = 0n; i < 10n; i++) {
+      const byte = this.u8();
+      big |= BigInt(byte & 0x7f) << (7n * i);
+      if (byte < 0x80) return BigInt.asUintN(64, big);
+    }
+    return this.fail("varint longer than 10 bytes");
+  }
+
+  /** All of int64, zigzag. */
+  varint64(): bigint {
+    const zigzag = this.uvarint64();
+    return BigInt.asIntN(64, zigzag >> 1n) ^ -(zigzag & 1n);
+  }
+
   /** A view of the next `count` bytes: copy it if it must outlive the buffer. */
   take(count: number): Uint8Array {
     this.need(count);

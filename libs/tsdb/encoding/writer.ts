@@ -81,11 +81,21 @@ export class ByteWriter {
       }
       this.#bytes[this.length++] = zigzag;
     } else if (Math.abs(value) < 2 ** 52) this.uvarint(value >= 0 ? value * 2 : -value * 2 - 1);
-    else this.#bigVarint(BigInt(value));
+    else this.varint64(BigInt(value));
   }
 
-  #bigVarint(value: bigint): void {
-    let rest = BigInt.asUintN(64, (value << 1n) ^ (value >> 63n));
+  /** Zigzag; all of int64. */
+  varint64(value: bigint): void {
+    this.uvarint64(BigInt.asUintN(64, (value << 1n) ^ (value >> 63n)));
+  }
+
+  /** All of uint64. */
+  uvarint64(value: bigint): void {
+    if (value < 0x1f_ffff_ffff_ffffn) {
+      this.uvarint(Number(value));
+      return;
+    }
+    let rest = value;
     while (rest >= 0x80n) {
       this.u8(Number(rest & 0x7fn) | 0x80);
       rest >>= 7n;

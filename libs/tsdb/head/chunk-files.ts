@@ -5,7 +5,8 @@
  *   header: magic u32, version 1 u8, 3 zero bytes
  *   entry:  series ref u64 │ mint u64 │ maxt u64 │ encoding u8 │ uvarint length │ data │ crc32 of all before
  *
- * The log holds the same samples until the head is cut, so nothing here needs a sync; a torn tail is dropped.
+ * The logs hold the same samples until the head is cut, so nothing here needs a sync. A torn tail is dropped; an entry
+ * that is damaged inside a file is passed over and the file left as it is.
  */
 import {
   closeSync,
@@ -24,6 +25,8 @@ import { crc32c } from "../encoding/crc32c.ts";
 import { ByteReader } from "../encoding/reader.ts";
 import { ByteWriter } from "../encoding/writer.ts";
 import { ensureFolder, writeAll } from "../files.ts";
+import type { Chunk } from "../chunk/encoding.ts";
+import type { FullChunk } from "./series.ts";
 
 const MAGIC = 0x0130bc91;
 const FILE_BYTES_MAX = 128 * 1024 * 1024;
@@ -32,17 +35,20 @@ const FLUSH_BYTES = 1 << 20;
 const WINDOW_BYTES = 1 << 20;
 const GAP_BYTES = 16 * 1024;
 /** Bit of the encoding byte that marks an out-of-order chunk. */
-export const OUT_OF_ORDER_BIT = 0x80;
+const OUT_OF_ORDER_BIT = 0x80;
+/** Of an entry, before the length of its data. */
+const ENTRY_HEAD_BYTES = 25;
 
-export interface StoredHeadChunk {
+export interface StoredHeadChunk extends FullChunk {
   readonly ref: number;
-  readonly mint: number;
-  readonly maxt: number;
-  readonly encoding: number;
-  readonly file: number;
-  /** Where the data lies in the file. */
-  readonly offset: number;
-  readonly length: number;
+  readonly outOfOrder: boolean;
+}
+
+/** Where the entry of a chunk begins in its file: what markers in the log of out-of-order samples name. */
+export function entryOffset({ offset, length }: FullChunk): number {
+  let lengthBytes = 1;
+  for (let rest = length; rest >= 0x80; rest = Math.floor(rest / 128)) lengthBytes++;
+  return offset - lengthBytes - ENTRY_HEAD_BYTES;
 }
 
 /** A chunk to copy to `at`. */
@@ -55,7 +61,10 @@ export interface HeadChunkRead {
 
 interface OpenFile {
   readonly fd: number;
+  /** Of its in-order chunks. */
   maxt: number;
+  /** Out-of-order chunks that no block has yet. */
+  late: number;
   /** Bytes that the kernel has. */
   written: number;
 }
@@ -63,8 +72,9 @@ interface OpenFile {
 export class HeadChunkFiles {
   readonly #folder: string;
   readonly #files = new Map<number, OpenFile>();
-  /** Deleted files that readers of an older state may still read; closed at the next truncation. */
-  #retired = new Map<number, OpenFile>();
+  /** Deleted files that readers of an older state may still read; closed when none is left. */
+  readonly #retired = new Map<number, OpenFile>();
+  #readers = 0;
   readonly #tail = new ByteWriter(FLUSH_BYTES);
   #current = -1;
   readonly #window = Buffer.allocUnsafeSlow(WINDOW_BYTES);
@@ -74,33 +84,45 @@ export class HeadChunkFiles {
     ensureFolder(folder);
   }
 
-  /** Reads what is there. `onDamage` is told of a file that ends in something else than a chunk. */
-  load(onDamage: (what: string) => void): StoredHeadChunk[] {
+  /**
+   * Reads what is there. `onDamage` is told of everything that is no chunk; `hasHoles` when more than the newest
+   * chunks are missing, so that some samples may be older than chunks that are there.
+   */
+  load(onDamage: (what: string) => void): { readonly chunks: StoredHeadChunk[]; readonly hasHoles: boolean } {
     const chunks: StoredHeadChunk[] = [];
+    let hasHoles = false;
     const numbers = readdirSync(this.#folder)
       .filter((name) => /^\d{6,}$/.test(name))
       .map(Number)
       .sort((a, b) => a - b);
     for (const number of numbers) {
       const path = this.#path(number);
-      const { found, goodBytes } = scanHeadChunkFile(readFileSync(path), path, number, onDamage);
-      if (goodBytes === 0) {
-        renameSync(path, `${path}.corrupt`);
+      const bytes = readFileSync(path);
+      if (bytes.length === 0) {
+        rmSync(path); // begun by a process that ended before it had a chunk
         continue;
       }
-      truncateSync(path, goodBytes);
-      const fd = openSync(path, "r+");
-      this.#files.set(number, {
-        fd,
-        maxt: found.reduce((max, c) => Math.max(max, c.maxt), -Infinity),
-        written: goodBytes,
-      });
-      for (const chunk of found) chunks.push(chunk);
+      const { found, goodBytes, skipped } = scanHeadChunkFile(bytes, path, number, onDamage);
+      if (goodBytes === 0) {
+        renameSync(path, `${path}.corrupt`);
+        hasHoles = true;
+        continue;
+      }
+      // What a kill leaves at the end of the last file is dropped; any other damage stays to be looked at.
+      if (number === numbers.at(-1) && !skipped) truncateSync(path, goodBytes);
+      else hasHoles ||= skipped || goodBytes < bytes.length;
+      const file = { fd: openSync(path, "r+"), maxt: -Infinity, late: 0, written: goodBytes };
+      this.#files.set(number, file);
+      for (const chunk of found) {
+        chunks.push(chunk);
+        if (chunk.outOfOrder) file.late++;
+        else file.maxt = Math.max(file.maxt, chunk.maxt);
+      }
       this.#current = number;
     }
     // Goes on in a new file, as Prometheus does.
     if (this.#current >= 0) this.#start(this.#current + 1);
-    return chunks;
+    return { chunks, hasHoles };
   }
 
   #path(number: number): string {
@@ -109,7 +131,7 @@ export class HeadChunkFiles {
 
   #start(number: number): void {
     const fd = openSync(this.#path(number), "wx+");
-    this.#files.set(number, { fd, maxt: -Infinity, written: 0 });
+    this.#files.set(number, { fd, maxt: -Infinity, late: 0, written: 0 });
     this.#current = number;
     this.#tail.clear();
     this.#tail.u32(MAGIC);
@@ -117,8 +139,8 @@ export class HeadChunkFiles {
     this.#tail.align(8);
   }
 
-  /** Adds a chunk. @returns its file and the offset of its data; readable at once. */
-  add(ref: number, mint: number, maxt: number, encoding: number, data: Uint8Array): { file: number; offset: number } {
+  /** Adds a chunk; it can be read at once. */
+  add(ref: number, { mint, maxt, encoding, data }: Chunk, outOfOrder: boolean): FullChunk {
     let file = this.#files.get(this.#current);
     if (file === undefined || file.written + this.#tail.length + data.length + 64 > FILE_BYTES_MAX) {
       if (file !== undefined) this.flush();
@@ -129,17 +151,14 @@ export class HeadChunkFiles {
     this.#tail.u64(ref);
     this.#tail.u64(mint);
     this.#tail.u64(maxt);
-    this.#tail.u8(encoding);
+    this.#tail.u8(outOfOrder ? encoding | OUT_OF_ORDER_BIT : encoding);
     this.#tail.uvarint(data.length);
     const offset = file.written + this.#tail.length;
     this.#tail.raw(data);
     this.#tail.crc(start);
-    file.maxt = Math.max(file.maxt, maxt);
-    return { file: this.#current, offset };
-  }
-
-  get unflushedBytes(): number {
-    return this.#tail.length;
+    if (outOfOrder) file.late++;
+    else file.maxt = Math.max(file.maxt, maxt);
+    return { mint, maxt, encoding, file: this.#current, offset, length: data.length };
   }
 
   /** Hands the tail to the kernel. @throws the system's error; the tail is kept. */
@@ -202,16 +221,37 @@ export class HeadChunkFiles {
     }
   }
 
-  /** Deletes files whose chunks all end before `time`. Readers of an older state may finish: descriptors close later. */
+  /** An out-of-order chunk is in a block now; `truncate` deletes its file when nothing else needs it. */
+  dropLate(chunk: FullChunk): void {
+    const file = this.#files.get(chunk.file);
+    if (file !== undefined) file.late--;
+  }
+
+  /** Deletes files whose in-order chunks all end before `time` and whose others are dropped. */
   truncate(time: number): void {
-    for (const { fd } of this.#retired.values()) closeSync(fd);
-    this.#retired = new Map();
     for (const [number, file] of this.#files) {
-      if (number === this.#current || file.maxt >= time) continue;
+      if (number === this.#current || file.maxt >= time || file.late > 0) continue;
       rmSync(this.#path(number));
       this.#retired.set(number, file);
       this.#files.delete(number);
     }
+    this.#closeRetired();
+  }
+
+  /** Until the same number of calls of `letGo`, deleted files can still be read. */
+  hold(): void {
+    this.#readers++;
+  }
+
+  letGo(): void {
+    this.#readers--;
+    this.#closeRetired();
+  }
+
+  #closeRetired(): void {
+    if (this.#readers > 0) return;
+    for (const { fd } of this.#retired.values()) closeSync(fd);
+    this.#retired.clear();
   }
 
   close(): void {
@@ -220,6 +260,7 @@ export class HeadChunkFiles {
     } finally {
       for (const { fd } of this.#files.values()) closeSync(fd);
       for (const { fd } of this.#retired.values()) closeSync(fd);
+      this.#retired.clear();
     }
   }
 
@@ -230,16 +271,21 @@ export class HeadChunkFiles {
   }
 }
 
-/** The chunks of one file, up to the first that does not hold; `goodBytes` is 0 when not even the header does. */
+/**
+ * The chunks of one file. What is damaged is passed over as long as the entry behind it can be found by its length;
+ * `skipped` says so. `goodBytes`: the end of the last chunk; 0 when not even the header holds.
+ */
 export function scanHeadChunkFile(
   bytes: Uint8Array,
   path: string,
   number: number,
   onDamage: (what: string) => void,
-): { found: StoredHeadChunk[]; goodBytes: number } {
+): { found: StoredHeadChunk[]; goodBytes: number; skipped: boolean } {
   const found: StoredHeadChunk[] = [];
   const reader = new ByteReader(bytes, path);
   let goodBytes = 0;
+  let passedOver = false;
+  let skipped = false;
   try {
     if (reader.u32() !== MAGIC) reader.fail("not a head chunk file (magic number)");
     if (reader.u8() !== 1) reader.fail("head chunk file version");
@@ -256,12 +302,28 @@ export function scanHeadChunkFile(
       const length = reader.uvarint();
       const offset = reader.at;
       reader.skip(length);
-      if (crc32c(bytes, start, reader.at) !== reader.u32()) reader.fail("head chunk: checksum");
-      found.push({ ref, mint, maxt, encoding, file: number, offset, length });
+      const end = reader.at;
+      if (crc32c(bytes, start, end) !== reader.u32()) {
+        onDamage(`${path}: corrupt at byte ${start}: head chunk: checksum`);
+        passedOver = true;
+        continue;
+      }
+      const outOfOrder = (encoding & OUT_OF_ORDER_BIT) !== 0;
+      found.push({
+        ref,
+        mint,
+        maxt,
+        encoding: encoding & ~OUT_OF_ORDER_BIT,
+        outOfOrder,
+        file: number,
+        offset,
+        length,
+      });
       goodBytes = reader.at;
+      skipped ||= passedOver;
     }
   } catch (error) {
     onDamage(messageOf(error));
   }
-  return { found, goodBytes };
+  return { found, goodBytes, skipped };
 }

@@ -62,6 +62,13 @@ export class KeyTable {
     else this.#place(slot);
   }
 
+  /** Adds the next slot with the key that `slot` has in another table of the same seed. */
+  adopt(from: KeyTable, slot: number): void {
+    const address = from.#addresses[slot]!;
+    const at = address % SLAB_BYTES;
+    this.add(from.#slabs[Math.floor(address / SLAB_BYTES)]!, at, at + from.#lengths[slot]!, from.#hashes[slot]!);
+  }
+
   #place(slot: number): void {
     let i = this.#hashes[slot]! & this.#mask;
     while (this.#table[i] !== 0) i = (i + 1) & this.#mask;

@@ -47,10 +47,15 @@ export class SymbolTable {
   }
 
   text(ordinal: number): string {
+    const bytes = this.bytes(ordinal);
+    return utf8(bytes, 0, bytes.length);
+  }
+
+  /** The symbol's UTF-8, a view. */
+  bytes(ordinal: number): Uint8Array {
     const from = this.#offsets[ordinal];
     if (from === undefined) throw new CorruptionError(this.#file, 0, `no symbol ${ordinal}`);
     const reader = new ByteReader(this.#bytes, this.#file, from);
-    const length = reader.uvarint();
-    return utf8(this.#bytes, reader.at, reader.at + length);
+    return reader.take(reader.uvarint());
   }
 }

@@ -3,6 +3,7 @@
  * reading goes on at the next page that starts a record; what does not match its checksum is never returned.
  */
 import { readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { zstdDecompressSync } from "node:zlib";
 import { uncompress } from "snappyjs";
@@ -35,12 +36,31 @@ export interface WalRecord {
 /** Records of all segments of `folder` from number `first` on, in order. */
 export function* readWal(folder: string, onDamage: (damage: Damage) => void, first = 0): Generator<WalRecord> {
   for (const segment of listSegments(folder)) {
-    if (segment >= first) yield* readSegment(join(folder, segmentName(segment)), segment, onDamage);
+    const file = join(folder, segmentName(segment));
+    if (segment >= first) yield* readSegment(readFileSync(file), file, segment, onDamage);
   }
 }
 
-function* readSegment(file: string, segment: number, onDamage: (damage: Damage) => void): Generator<WalRecord> {
-  const bytes = readFileSync(file);
+/** The same up to segment `last`, read without holding up the event loop: records come between its turns. */
+export async function* readWalSlowly(
+  folder: string,
+  onDamage: (damage: Damage) => void,
+  first: number,
+  last: number,
+): AsyncGenerator<WalRecord> {
+  for (const segment of listSegments(folder)) {
+    if (segment < first || segment > last) continue;
+    const file = join(folder, segmentName(segment));
+    yield* readSegment(await readFile(file), file, segment, onDamage);
+  }
+}
+
+function* readSegment(
+  bytes: Buffer,
+  file: string,
+  segment: number,
+  onDamage: (damage: Damage) => void,
+): Generator<WalRecord> {
   let parts: Uint8Array[] = [];
   /** Whether we are inside a record; after damage, fragments are skipped until a record starts. */
   let inside = false;

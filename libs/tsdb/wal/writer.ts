@@ -203,10 +203,9 @@ export class WalWriter {
   }
 
   async close(): Promise<void> {
-    if (this.#syncing !== undefined) await this.#syncing;
     try {
       this.flush();
-      fdatasyncSync(this.#fd);
+      await this.sync();
     } finally {
       closeSync(this.#fd);
     }
