@@ -3,11 +3,11 @@
  * [operation, arguments, result]; floats are their bits in hexadecimal, so every NaN is written `nan` to compare.
  */
 import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import { SampleColumns } from "#libs/model/columns.ts";
 import { formatValue } from "#libs/model/float.ts";
-import { type ResetHint, type Span } from "#libs/model/histogram.ts";
+import { RESET_HINT, type ResetHint, type Span } from "#libs/model/histogram.ts";
 import { validateHistogram } from "#libs/model/histogram-validate.ts";
 import { NativeHistogram, storedHistogram } from "#libs/model/native-histogram.ts";
 import { addHistograms, type CombinedHistogram, subtractHistograms } from "#libs/model/native-histogram/add.ts";
@@ -22,12 +22,14 @@ import {
   scaleHistogram,
 } from "#libs/model/native-histogram/scale.ts";
 import { HistogramSum } from "#libs/model/native-histogram/sum.ts";
+import { histogramOf } from "#libs/model/native-histogram/testing.ts";
 import { formatHistogram, formatHistogramLiteral } from "#libs/model/native-histogram/text.ts";
 import { trimHistogram } from "#libs/model/native-histogram/trim.ts";
 import { type Bucket, bucketFraction, bucketQuantile } from "#libs/promql/functions/histogram-quantile.ts";
 import { nativeFraction, nativeQuantile } from "#libs/promql/functions/native-quantile.ts";
 import { histogramRate, type HistogramRate, instantHistogram, startsAnew } from "#libs/promql/functions/native-rate.ts";
 import { histogramDeviation, histogramVariance } from "#libs/promql/functions/native-variance.ts";
+import { CONFORMANCE, describeShared } from "../support/shared.ts";
 
 type Recorded = readonly [
   schema: number,
@@ -245,5 +247,43 @@ describe("operations on histograms", () => {
       if (operation !== name) continue;
       expect(OPERATIONS[name]!(...args), JSON.stringify(args)).toEqual(expected(operation, result));
     }
+  });
+});
+
+interface GoHistogram {
+  readonly Schema?: number;
+  readonly CounterResetHint?: string;
+  readonly ZeroThreshold?: number;
+  readonly ZeroCount?: number;
+  readonly Count?: number;
+  readonly Sum?: number;
+  readonly PositiveSpans?: readonly { readonly Offset?: number; readonly Length: number }[];
+  readonly PositiveBuckets?: readonly number[];
+  readonly NegativeSpans?: readonly { readonly Offset?: number; readonly Length: number }[];
+  readonly NegativeBuckets?: readonly number[];
+}
+
+const CASES = join(CONFORMANCE, "parser_cases.json");
+
+describeShared("literals of Prometheus's own tests", CASES, () => {
+  const { histogram_test_expression: cases } = JSON.parse(readFileSync(CASES, "utf8")) as {
+    histogram_test_expression: { name: string; input: GoHistogram; expected: string }[];
+  };
+  const spans = (of: GoHistogram["PositiveSpans"] = []): Span[] =>
+    of.map(({ Offset, Length }) => [Offset ?? 0, Length] as const);
+  test.each(cases)("$name", ({ input, expected: literal }) => {
+    const h = histogramOf({
+      schema: input.Schema ?? 0,
+      counterResetHint: input.CounterResetHint === "CounterReset" ? RESET_HINT.RESET : RESET_HINT.UNKNOWN,
+      zeroThreshold: input.ZeroThreshold ?? 0,
+      zeroCount: input.ZeroCount ?? 0,
+      count: input.Count ?? 0,
+      sum: input.Sum ?? 0,
+      positiveSpans: spans(input.PositiveSpans),
+      positive: input.PositiveBuckets ?? [],
+      negativeSpans: spans(input.NegativeSpans),
+      negative: input.NegativeBuckets ?? [],
+    });
+    expect(formatHistogramLiteral(h)).toBe(literal);
   });
 });
