@@ -131,14 +131,15 @@ function chunksOf(folder: string): Map<string, string[]> {
   for (const name of readdirSync(join(folder, "chunks_head")).sort()) {
     const path = join(folder, "chunks_head", name);
     const bytes = readFileSync(path);
-    for (const chunk of scanHeadChunkFile(bytes, path, Number(name), () => undefined).found) {
-      const data = bytes.subarray(chunk.offset, chunk.offset + chunk.length);
-      const series = names.get(chunk.ref)!;
-      out.set(series, [
-        ...(out.get(series) ?? []),
-        `${chunk.mint} ${chunk.maxt} ${chunk.encoding} ${data.toString("hex")}`,
-      ]);
-    }
+    scanHeadChunkFile(
+      path,
+      Number(name),
+      (ref, _outOfOrder, mint, maxt, encoding, _file, offset, length) => {
+        const text = `${mint} ${maxt} ${encoding} ${bytes.subarray(offset, offset + length).toString("hex")}`;
+        out.set(names.get(ref)!, [...(out.get(names.get(ref)!) ?? []), text]);
+      },
+      () => undefined,
+    );
   }
   return out;
 }
