@@ -83,7 +83,8 @@ export class HeadChunkFiles {
   readonly #retired = new Map<number, OpenFile>();
   #readers = 0;
   readonly #tail = new ByteWriter(FLUSH_BYTES);
-  #current = -1;
+  /** Number of the file being written; the first is 1: a real Prometheus takes 0 for none. */
+  #current = 0;
   readonly #window = Buffer.allocUnsafeSlow(WINDOW_BYTES);
 
   constructor(folder: string) {
@@ -132,7 +133,7 @@ export class HeadChunkFiles {
       this.#current = number;
     }
     // Goes on in a new file, as Prometheus does.
-    if (this.#current >= 0) this.#start(this.#current + 1);
+    if (this.#files.size > 0) this.#start(this.#current + 1);
     return { hasHoles };
   }
 

@@ -65,7 +65,7 @@ describe("chunks_head", () => {
     await filled(folder);
     flip(file(folder), 0);
     expect(await content(folder)).toEqual(want);
-    expect(readdirSync(join(folder, "chunks_head"))).toContain("000000.corrupt");
+    expect(readdirSync(join(folder, "chunks_head"))).toContain("000001.corrupt");
   });
 });
 

@@ -4,7 +4,7 @@
  * replayed on top. Prometheus's format (reference/prometheus.md §1.9), in the framing of the log:
  *
  *   1 series │ ref u64 │ labels │ u64 0 │ uvarint has chunk │ mint │ maxt │ encoding │ data │ last value
- *   2 deletions, as a tombstones file │ 3 exemplars, as in the log
+ *   2 deletions: length, version u8, (ref, mint, maxt)* │ 3 exemplars, as in the log
  *
  * It is an accelerator: anything wrong with it, and the whole log is replayed.
  */
@@ -34,7 +34,7 @@ import type { HeadState } from "./state.ts";
 const SERIES = 1;
 const TOMBSTONES = 2;
 const EXEMPLARS = 3;
-const TOMBSTONES_MAGIC = 0x0130ba30;
+const TOMBSTONES_VERSION = 1;
 const FLUSH_BYTES = 1 << 20;
 const EXEMPLARS_PER_RECORD = 10_000;
 
@@ -123,20 +123,18 @@ function writeSeriesRecord(out: ByteWriter, state: HeadState, slot: number): voi
 }
 
 function writeTombstonesRecord(out: ByteWriter, state: HeadState): void {
-  const file = new ByteWriter();
-  file.u32(TOMBSTONES_MAGIC);
-  file.u8(1);
+  const list = new ByteWriter();
+  list.u8(TOMBSTONES_VERSION);
   for (const [ref, intervals] of state.tombstones.byRef) {
     for (const { mint, maxt } of intervals) {
-      file.uvarint(ref);
-      file.varint(Math.max(mint, -(2 ** 53)));
-      file.varint(Math.min(maxt, 2 ** 53));
+      list.uvarint(ref);
+      list.varint(Math.max(mint, -(2 ** 53)));
+      list.varint(Math.min(maxt, 2 ** 53));
     }
   }
-  file.crc(5);
   out.u8(TOMBSTONES);
-  out.uvarint(file.length);
-  out.raw(file.bytes);
+  out.uvarint(list.length);
+  out.raw(list.bytes);
 }
 
 function* exemplarBatches(state: HeadState): Generator<RefExemplar[]> {
@@ -217,11 +215,9 @@ function readRecord(bytes: Uint8Array, file: string, sink: SnapshotSink): void {
     }
     case TOMBSTONES: {
       const end = reader.uvarint() + reader.at;
-      if (reader.u32() !== TOMBSTONES_MAGIC) reader.fail("not tombstones (magic number)");
-      reader.skip(1);
+      if (reader.u8() !== TOMBSTONES_VERSION) reader.fail("tombstones version");
       const intervals: RefInterval[] = [];
-      while (reader.at < end - 4)
-        intervals.push({ ref: reader.uvarint(), mint: reader.varint(), maxt: reader.varint() });
+      while (reader.at < end) intervals.push({ ref: reader.uvarint(), mint: reader.varint(), maxt: reader.varint() });
       sink.deletions(intervals);
       break;
     }
