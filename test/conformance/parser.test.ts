@@ -8,7 +8,8 @@ import type { AtModifier, DurationExpr, Expr, Span, VectorSelector } from "#libs
 import { Lexer } from "#libs/promql/parser/lexer.ts";
 import { unquoteLiteral } from "#libs/promql/parser/go-string.ts";
 import { ParseError, utf8Offset } from "#libs/promql/parser/parse-error.ts";
-import { parseQuery, type ParserOptions } from "#libs/promql/parser/parser.ts";
+import type { ParserOptions } from "#libs/promql/parser/options.ts";
+import { parseQuery } from "#libs/promql/parser/parser.ts";
 import { prettyExpr } from "#libs/promql/parser/pretty.ts";
 import { formatExpr } from "#libs/promql/parser/print.ts";
 import { selectorsOf } from "#libs/promql/parser/walk.ts";

@@ -80,6 +80,9 @@ export function checkTypes(query: string, expr: Expr): void {
   if (checker.faults.length > 0) throw new ParseError(query, checker.faults);
 }
 
+/** More are not looked for: two lists of labels have as many as the product of their lengths. */
+const FAULTS_MAX = 20_000;
+
 class Checker {
   readonly faults: Fault[] = [];
   readonly #query: string;
@@ -145,6 +148,7 @@ class Checker {
 
   #fault(message: string, at: Span): void {
     this.faults.push({ message, from: at.from, to: at.to });
+    if (this.faults.length >= FAULTS_MAX) throw new ParseError(this.#query, this.faults);
   }
 
   #expect(expr: Expr, wanted: ValueType, context: string): void {
@@ -188,7 +192,8 @@ class Checker {
     }
     const matching = expr.matching!;
     if (matching.on) {
-      for (const label of matching.labels) {
+      const included = new Set(matching.include);
+      for (const label of matching.labels.filter((name) => included.has(name))) {
         for (const other of matching.include) {
           if (label !== other) continue;
           const message = `label ${quoteText(label)} must not occur in ON and GROUP clause at once`;

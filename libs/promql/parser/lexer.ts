@@ -8,8 +8,9 @@
  *
  * A character that fits nowhere makes an "error" token; there is nothing to read behind it.
  */
-import { describeCharacter, quoteCharacter, quoteText } from "./go-string.ts";
+import { quoteCharacter, quoteText } from "./go-string.ts";
 import { scanDurationTail, scanNumber } from "./scan-number.ts";
+import { characterAt, scanString } from "./scan-string.ts";
 import { DURATION_WORDS, KEYWORD_MAX, KEYWORDS, type Token, type TokenType } from "./token.ts";
 
 const IN_DURATION: ReadonlySet<string> = new Set(DURATION_WORDS);
@@ -23,9 +24,6 @@ const HASH = 35;
 const DOT = 46;
 const COLON = 58;
 const UNDERSCORE = 95;
-const BACKSLASH = 92;
-const BACKTICK = 96;
-const REPLACEMENT = 0xfffd;
 
 export class Lexer {
   readonly #input: string;
@@ -88,8 +86,8 @@ export class Lexer {
         return this.#token("eof", from, from);
       case 0x22: // "
       case 0x27: // '
-      case BACKTICK:
-        return this.#string(from, code);
+      case 0x60: // `
+        return this.#string(from);
       case 0x28:
         this.#parens++;
         return this.#token("(", from, from + 1);
@@ -218,8 +216,8 @@ export class Lexer {
         return this.#token(",", from, from + 1);
       case 0x22:
       case 0x27:
-      case BACKTICK:
-        return this.#string(from, code);
+      case 0x60: // `
+        return this.#string(from);
       case 0x3d:
         return next === 0x7e ? this.#token("=~", from, from + 2) : this.#token("=", from, from + 1);
       case 0x21:
@@ -240,47 +238,9 @@ export class Lexer {
     }
   }
 
-  #string(from: number, quote: number): Token {
-    let at = from + 1;
-    for (;;) {
-      const code = this.#code(at);
-      if (code === quote) return this.#token("string", from, at + 1);
-      if (code === END) return this.#error(from, `unterminated ${quote === BACKTICK ? "raw" : "quoted"} string`);
-      if (code === REPLACEMENT || isLoneSurrogate(this.#input, at)) return this.#error(from, "invalid UTF-8 rune");
-      if (quote !== BACKTICK) {
-        if (code === NEWLINE) return this.#error(from, "unterminated quoted string");
-        if (code === BACKSLASH) {
-          const escape = this.#escape(at + 1, quote);
-          if (typeof escape === "string") return this.#error(from, escape);
-          at = escape;
-          continue;
-        }
-      }
-      at++;
-    }
-  }
-
-  /** @returns where the escape behind a backslash ends, or what is wrong with it. */
-  #escape(from: number, quote: number): number | string {
-    const code = this.#code(from);
-    if (code === END) return "escape sequence not terminated";
-    if (code === quote || code === BACKSLASH || SIMPLE_ESCAPES.has(code)) return from + 1;
-    const octal = code >= 0x30 && code <= 0x37;
-    const form = octal ? OCTAL : NUMERIC_ESCAPES.get(code);
-    if (form === undefined) return `unknown escape sequence ${describeCharacter(this.#point(from))}`;
-    let value = 0;
-    let at = octal ? from : from + 1;
-    for (let i = 0; i < form.digits; i++, at++) {
-      const digit = digitValue(this.#code(at));
-      if (digit >= form.base) {
-        if (this.#code(at) === END) return "escape sequence not terminated";
-        return `illegal character ${describeCharacter(this.#point(at))} in escape sequence`;
-      }
-      value = value * form.base + digit;
-    }
-    if (value > form.max || (value >= 0xd800 && value < 0xe000))
-      return "escape sequence is an invalid Unicode code point";
-    return at;
+  #string(from: number): Token {
+    const end = scanString(this.#input, from);
+    return typeof end === "number" ? this.#token("string", from, end) : this.#error(from, end);
   }
 
   #number(from: number): Token {
@@ -293,15 +253,8 @@ export class Lexer {
     return this.#error(from, `bad number or duration syntax: ${quoteText(this.#input.slice(from, ~durationEnd))}`);
   }
 
-  /** The character at `at`, -1 behind the end. */
-  #point(at: number): number {
-    if (at >= this.#input.length) return END;
-    // V8 14 reads behind the end of a substring that ends in half a character, once codePointAt is optimised.
-    return isLoneSurrogate(this.#input, at) ? REPLACEMENT : this.#input.codePointAt(at)!;
-  }
-
   #quoteAt(at: number): string {
-    return quoteCharacter(this.#point(at));
+    return quoteCharacter(characterAt(this.#input, at));
   }
 }
 
@@ -313,14 +266,6 @@ const ARITHMETIC: ReadonlyMap<number, TokenType> = new Map<number, TokenType>([
   [0x2d, "-"],
   [0x5e, "^"],
 ]);
-const SIMPLE_ESCAPES: ReadonlySet<number> = new Set(Buffer.from("abfnrtv"));
-const OCTAL = { digits: 3, base: 8, max: 255 };
-const NUMERIC_ESCAPES: ReadonlyMap<number, typeof OCTAL> = new Map([
-  [0x78, { digits: 2, base: 16, max: 255 }],
-  [0x75, { digits: 4, base: 16, max: 0x10ffff }],
-  [0x55, { digits: 8, base: 16, max: 0x10ffff }],
-]);
-
 function isBlank(code: number): boolean {
   return code === SPACE || code === TAB || code === NEWLINE || code === RETURN;
 }
@@ -335,22 +280,4 @@ function isLetter(code: number): boolean {
 
 function isAlphanumeric(code: number): boolean {
   return isLetter(code) || isDigit(code);
-}
-
-/** 16 for what is no digit. */
-function digitValue(code: number): number {
-  if (isDigit(code)) return code - 0x30;
-  const letter = code | 0x20;
-  return letter >= 0x61 && letter <= 0x66 ? letter - 0x61 + 10 : 16;
-}
-
-function isLoneSurrogate(text: string, at: number): boolean {
-  const code = text.charCodeAt(at);
-  if (code < 0xd800 || code > 0xdfff) return false;
-  if (code >= 0xdc00) return !(at > 0 && isHighSurrogate(text.charCodeAt(at - 1)));
-  return !(text.charCodeAt(at + 1) >= 0xdc00 && text.charCodeAt(at + 1) <= 0xdfff);
-}
-
-function isHighSurrogate(code: number): boolean {
-  return code >= 0xd800 && code <= 0xdbff;
 }

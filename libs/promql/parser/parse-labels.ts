@@ -1,8 +1,9 @@
-/** Lists of labels: `(job, "a.b")` behind `by`, `on`, …, and `{a="b", "name"}` of selectors. */
+/** Selectors, and lists of labels: `name{a="b", "c.d"=~"e"}`, and `(job, "a.b")` behind `by`, `on`, … */
 import { RE2JS } from "re2js";
 import { messageOf } from "#libs/kit/errors.ts";
 import { METRIC_NAME } from "#libs/model/labels.ts";
 import type { MatcherSpec, MatchType } from "#libs/model/matcher.ts";
+import type { Draft, VectorSelector } from "./ast.ts";
 import { quoteText, unquoteLiteral } from "./go-string.ts";
 import { LABEL_TYPES, type Token, type TokenType } from "./token.ts";
 import type { Tokens } from "./tokens.ts";
@@ -36,8 +37,25 @@ export function parseGrouping(tokens: Tokens, mayMiss?: (next: TokenType) => boo
   return labels;
 }
 
-/** `{a="b", "metric name"}`; the brace is the token ahead. */
-export function parseMatchers(tokens: Tokens): MatcherSpec[] {
+/** `name{a="b"}`, `name`, `{a="b"}`. @param name was taken; without one the brace is ahead. */
+export function parseVectorSelector(tokens: Tokens, name: Token | undefined): Draft<VectorSelector> {
+  const { from } = name ?? tokens.ahead;
+  const matchers = tokens.ahead.type === "{" ? parseMatchers(tokens) : [];
+  const metric = name === undefined ? "" : tokens.text(name);
+  if (metric !== "") matchers.push({ type: "=", name: METRIC_NAME, value: metric });
+  return {
+    kind: "selector",
+    span: { from, to: tokens.end },
+    name: metric,
+    matchers,
+    offsetMs: 0,
+    offsetExpr: undefined,
+    at: undefined,
+    borders: "extrapolated",
+  };
+}
+
+function parseMatchers(tokens: Tokens): MatcherSpec[] {
   tokens.take();
   const matchers: MatcherSpec[] = [];
   list(tokens, "}", IN_MATCHING, ['identifier or "}"', '"," or "}"'], (token) => {
@@ -97,15 +115,18 @@ function isMatchType(type: TokenType): boolean {
   return type === "=" || type === "!=" || type === "=~" || type === "!~";
 }
 
+/** Patterns that need no parser to be seen as valid: most are. */
+const PLAIN_PATTERN = /^(?:[\w :/|-]|\.[*+]?)*$/;
+
 /** What Go says about a pattern that is no RE2. */
 function regexProblem(pattern: string): string | undefined {
-  if (/^[\w .:/-]*$/.test(pattern)) return undefined;
+  if (PLAIN_PATTERN.test(pattern)) return undefined;
   try {
     RE2JS.compile(pattern);
     return undefined;
   } catch (error) {
     const message = messageOf(error);
     if (message.endsWith("`")) return message;
-    return `${message}: \`${message.endsWith("trailing backslash at end of expression") ? "" : pattern}\``;
+    return `${message}: \`${message.includes("trailing backslash") ? "" : pattern}\``;
   }
 }

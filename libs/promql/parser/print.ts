@@ -7,7 +7,7 @@ import type { AggregateExpr, AtModifier, BinaryExpr, DurationExpr, Expr, Subquer
 import { formatDuration, secondsToMs } from "./go-number.ts";
 import { quoteText } from "./go-string.ts";
 
-/** The whole expression on one line, in normal form: parsing it gives the same tree. */
+/** The whole expression on one line, in normal form. */
 export function formatExpr(expr: Expr): string {
   switch (expr.kind) {
     case "number":
@@ -127,7 +127,7 @@ function formatNumber(value: number, isDuration: boolean): string {
   return isDuration ? formatDuration(secondsToMs(value)) : formatPlain(value);
 }
 
-/** Go's `%v`: an exponent below 1e-4 and from 1e21 … 1e6. */
+/** Go's `%v`: an exponent below 1e-4 and from 1e6. */
 function formatShort(value: number): string {
   const absolute = Math.abs(value);
   if (value !== 0 && (absolute < 1e-4 || absolute >= 1e6)) return formatE(value);
