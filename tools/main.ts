@@ -1,8 +1,8 @@
 /** `cairn tools`: what looks at blocks and logs, and makes load. */
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, Option } from "commander";
 import { blockDump } from "./block-dump.ts";
 import { load } from "./load.ts";
-import { promqltest } from "./promqltest.ts";
+import { promqltest, type PromqltestOptions, STORAGES } from "./promqltest.ts";
 import { walDump } from "./wal-dump.ts";
 
 /** @returns the exit code. */
@@ -30,7 +30,15 @@ export async function runTools(args: readonly string[]): Promise<number> {
     .command("promqltest <file...>")
     .description("Runs scripts of Prometheus's promqltest format.")
     .option("--run <text>", "only evals whose query contains the text", "")
-    .action(async (files: string[], options: { run: string }) => {
+    .addOption(
+      new Option(
+        "--storage <kind>",
+        "where series are loaded: chunks in memory, or a receiver's head in a temporary folder",
+      )
+        .choices(Object.keys(STORAGES))
+        .default("chunks"),
+    )
+    .action(async (files: string[], options: PromqltestOptions) => {
       const signal = new AbortController().signal;
       code = await promqltest(files, options, (text) => process.stdout.write(`${text}\n`), signal);
     });

@@ -40,6 +40,10 @@ export class ChunkStorage implements ScriptStorage {
     return Promise.resolve();
   }
 
+  close(): Promise<void> {
+    return this.clear();
+  }
+
   queryable(): QueryStorage {
     const series = [...this.#series.values()].sort((a, b) => compareLabels(a.labels, b.labels));
     return { select: (request) => select(series, request) };

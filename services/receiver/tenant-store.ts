@@ -219,7 +219,7 @@ export class TenantStore implements Store {
 
   async close(): Promise<void> {
     for (const { reader } of this.#blocks) reader.close();
-    await this.head.close();
+    await this.head.close(true);
   }
 }
 

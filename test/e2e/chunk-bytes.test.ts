@@ -2,7 +2,6 @@
  * The same requests to a head of ours and to a real Prometheus 3: the chunks both write are equal byte for byte, and
  * cut at the same samples. PROMETHEUS names the program; older ones cut histograms differently.
  */
-import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -12,12 +11,9 @@ import { readWal } from "#libs/tsdb/wal/reader.ts";
 import { RECORD, readSeries } from "#libs/tsdb/wal/records.ts";
 import { applyWrite, decompress } from "#services/receiver/write-request.ts";
 import { openHead, T0 } from "../support/head.ts";
-import { freePort, run, temporaryFolder, until } from "../support/process.ts";
+import { freePort, HAS_PROMETHEUS_3, PROMETHEUS_3, run, temporaryFolder, until } from "../support/process.ts";
 import { seeded, type TestHistogram, type TestSeries, write, writeBody } from "../support/write.ts";
 
-const NAMED = process.env["PROMETHEUS"];
-const PROMETHEUS = NAMED ?? "prometheus";
-const version = spawnSync(PROMETHEUS, ["--version"], { encoding: "utf8" }).output?.join("") ?? "";
 const SEED = Number(process.env["BYTES_SEED"] ?? 3);
 /** Below three hours: Prometheus would cut a block. */
 const STEPS = 350;
@@ -131,25 +127,25 @@ function chunksOf(folder: string): Map<string, string[]> {
   for (const name of readdirSync(join(folder, "chunks_head")).sort()) {
     const path = join(folder, "chunks_head", name);
     const bytes = readFileSync(path);
-    for (const chunk of scanHeadChunkFile(bytes, path, Number(name), () => undefined).found) {
-      const data = bytes.subarray(chunk.offset, chunk.offset + chunk.length);
-      const series = names.get(chunk.ref)!;
-      out.set(series, [
-        ...(out.get(series) ?? []),
-        `${chunk.mint} ${chunk.maxt} ${chunk.encoding} ${data.toString("hex")}`,
-      ]);
-    }
+    scanHeadChunkFile(
+      path,
+      Number(name),
+      (ref, _outOfOrder, mint, maxt, encoding, _file, offset, length) => {
+        const text = `${mint} ${maxt} ${encoding} ${bytes.subarray(offset, offset + length).toString("hex")}`;
+        out.set(names.get(ref)!, [...(out.get(names.get(ref)!) ?? []), text]);
+      },
+      () => undefined,
+    );
   }
   return out;
 }
 
-const isUsable = NAMED !== undefined || /version 3\./.test(version);
-test.skipIf(!isUsable && process.env["CI"] !== "true")(
+test.skipIf(!HAS_PROMETHEUS_3 && process.env["CI"] !== "true")(
   `${STEPS} requests, chunks equal to Prometheus's (seed ${SEED}; needs Prometheus 3 as PROMETHEUS)`,
   async () => {
     const { path, cleanup } = temporaryFolder("bytes");
     const port = await freePort();
-    const prometheus = run(PROMETHEUS, [
+    const prometheus = run(PROMETHEUS_3, [
       "--config.file=/dev/null",
       `--storage.tsdb.path=${join(path, "theirs")}`,
       `--web.listen-address=127.0.0.1:${port}`,

@@ -77,6 +77,16 @@ function difference(a: unknown, b: unknown): number {
   return a === b ? 0 : Infinity;
 }
 
+/** Which of several doubles is named depends on the order of series, which a head does not define. */
+function shownError({ error }: Answer): string {
+  return error!.replace(/(found duplicate series for the match group) .* (on the (?:left|right) hand-side).*/, "$1 $2");
+}
+
+/** Prometheus joins the figures of a range query with themselves at every step: its number of samples says nothing. */
+function shownNote(note: string): string {
+  return note.replace(/over \d+ samples/, "over N samples");
+}
+
 /** What is different about two answers; "" when nothing counts. */
 function compare(ours: Answer, theirs: Answer, notes: boolean): { text: string; relative: number } {
   if (ours.status !== theirs.status) {
@@ -86,7 +96,7 @@ function compare(ours: Answer, theirs: Answer, notes: boolean): { text: string; 
     };
   }
   if (ours.status === "error") {
-    const same = ours.error === theirs.error && ours.errorType === theirs.errorType;
+    const same = shownError(ours) === shownError(theirs) && ours.errorType === theirs.errorType;
     return {
       text: same ? "" : `${ours.errorType}: ${ours.error} against ${theirs.errorType}: ${theirs.error}`,
       relative: 0,
@@ -114,7 +124,7 @@ function compare(ours: Answer, theirs: Answer, notes: boolean): { text: string; 
     }
   }
   if (notes) {
-    const sorted = (list: string[] | undefined): string => JSON.stringify([...(list ?? [])].sort());
+    const sorted = (list: string[] | undefined): string => JSON.stringify((list ?? []).map(shownNote).sort());
     for (const kind of ["warnings", "infos"] as const) {
       if (sorted(ours[kind]) !== sorted(theirs[kind]))
         return { text: `${kind} ${sorted(ours[kind])} against ${sorted(theirs[kind])}`, relative };

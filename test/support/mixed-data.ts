@@ -6,7 +6,7 @@ import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { compress } from "snappyjs";
 import { RemoteWriteRequestSchema } from "#gen/prometheus/remote_pb.ts";
 import type { HistogramSchema, TimeSeriesSchema } from "#gen/prometheus/types_pb.ts";
-import { setStale } from "#libs/model/stale.ts";
+import { compareLabels, labelsFrom } from "#libs/model/labels.ts";
 import { seeded } from "./write.ts";
 
 export const DATA_START_MS = 1_700_006_400_000;
@@ -17,11 +17,17 @@ type Labels = Readonly<Record<string, string>>;
 type Histogram = MessageInitShape<typeof HistogramSchema>;
 type Series = MessageInitShape<typeof TimeSeriesSchema>;
 
-const STALE = (() => {
-  const value = new Float64Array(1);
-  setStale(new Int32Array(value.buffer), 0);
-  return value;
-})();
+/** Stands for a stale marker, whose payload a number may lose: the bytes are put in at the end. */
+const STALE = 1.234567890123e-300;
+
+function putStaleMarkers(body: Uint8Array): Uint8Array {
+  const bytes = Buffer.from(body);
+  const placeholder = Buffer.from(new Float64Array([STALE]).buffer);
+  const marker = Buffer.alloc(8);
+  marker.writeBigUInt64LE(0x7ff0000000000002n);
+  for (let at = bytes.indexOf(placeholder); at >= 0; at = bytes.indexOf(placeholder, at + 8)) marker.copy(bytes, at);
+  return bytes;
+}
 
 /** What a series has at a step: nothing, a float, a histogram. */
 type Point = number | Histogram | undefined;
@@ -47,8 +53,10 @@ function sources(seed: number): Source[] {
       labels,
       pointAt: (step) => {
         const point = next(step);
+        // Every series is there at first, so that a head numbers them in the order of their labels.
+        if (step === 0) return point;
         if (step < begins || (isSparse && step % 7 !== 0)) return undefined;
-        if (step === gapFrom && endsStale) return STALE[0]!;
+        if (step === gapFrom && endsStale) return typeof point === "object" ? { sum: STALE } : STALE;
         return step >= gapFrom && step < gapTo ? undefined : point;
       },
     });
@@ -81,7 +89,7 @@ function sources(seed: number): Source[] {
       natives(random, { job, instance }, add);
     }
   }
-  return out;
+  return out.sort((a, b) => compareLabels(labelsFrom(Object.entries(a.labels)), labelsFrom(Object.entries(b.labels))));
 }
 
 const BOUNDS = [0.1, 0.5, 1, 5, 10];
@@ -210,6 +218,7 @@ export function* mixedBodies(seed: number, withHistograms: boolean): Generator<U
       if (samples.length > 0) timeseries.push({ labels: set, samples });
       if (withHistograms && histograms.length > 0) timeseries.push({ labels: set, histograms });
     }
-    yield compress(toBinary(RemoteWriteRequestSchema, create(RemoteWriteRequestSchema, { timeseries })));
+    const body = toBinary(RemoteWriteRequestSchema, create(RemoteWriteRequestSchema, { timeseries }));
+    yield compress(putStaleMarkers(body));
   }
 }

@@ -1,6 +1,7 @@
 /** Functions of one value, and of a value and the scalar arguments at the same step. */
 
 import type { NativeHistogram } from "#libs/model/native-histogram.ts";
+import { mapOf } from "./map-of.ts";
 import { histogramDeviation, histogramVariance } from "./native-variance.ts";
 
 /** `f(v, args)`; NaN is a result like any other. */
@@ -22,23 +23,6 @@ export function goPow(a: number, b: number): number {
   if (a === 1 || (a === -1 && (b === Infinity || b === -Infinity))) return 1;
   return a ** b;
 }
-
-const days = (seconds: number): Date => new Date(Math.trunc(seconds) * 1000);
-
-/** Date functions: seconds since the epoch, UTC. */
-export const DATE_FUNCTIONS: ReadonlyMap<string, (seconds: number) => number> = mapOf({
-  minute: (s) => days(s).getUTCMinutes(),
-  hour: (s) => days(s).getUTCHours(),
-  day_of_week: (s) => days(s).getUTCDay(),
-  day_of_month: (s) => days(s).getUTCDate(),
-  day_of_year: (s) => {
-    const date = days(s);
-    return Math.floor((date.getTime() - Date.UTC(date.getUTCFullYear(), 0, 1)) / 86_400_000) + 1;
-  },
-  days_in_month: (s) => new Date(Date.UTC(days(s).getUTCFullYear(), days(s).getUTCMonth() + 1, 0)).getUTCDate(),
-  month: (s) => days(s).getUTCMonth() + 1,
-  year: (s) => days(s).getUTCFullYear(),
-});
 
 export const VALUE_FUNCTIONS: ReadonlyMap<string, ValueFunction> = mapOf<ValueFunction>({
   abs: Math.abs,
@@ -90,8 +74,3 @@ export const HISTOGRAM_FUNCTIONS: ReadonlyMap<string, HistogramFunction> = mapOf
   histogram_stdvar: ofHistogram(histogramVariance),
   histogram_sum: ofHistogram((h) => h.sum),
 });
-
-/** A map, not an object: names such as `constructor` are no functions. */
-function mapOf<T>(functions: Readonly<Record<string, T>>): ReadonlyMap<string, T> {
-  return new Map(Object.entries(functions));
-}

@@ -1,6 +1,7 @@
 /** Function calls: which operator answers which function. */
 import { ExecutionError } from "#libs/kit/errors.ts";
-import { DATE_FUNCTIONS, HISTOGRAM_FUNCTIONS, VALUE_FUNCTIONS } from "../functions/scalar-math.ts";
+import { DATE_FUNCTIONS } from "../functions/dates.ts";
+import { HISTOGRAM_FUNCTIONS, VALUE_FUNCTIONS } from "../functions/scalar-math.ts";
 import { RANGE_FUNCTIONS } from "../functions/over-time.ts";
 import { type CallExpr, unwrapParens } from "../parser/ast.ts";
 import { typeOf } from "../parser/check.ts";

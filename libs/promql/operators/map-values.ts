@@ -1,5 +1,6 @@
 /** Functions of one sample at a time. */
-import { DATE_FUNCTIONS, HISTOGRAM_FUNCTIONS, VALUE_FUNCTIONS } from "../functions/scalar-math.ts";
+import { DATE_FUNCTIONS } from "../functions/dates.ts";
+import { HISTOGRAM_FUNCTIONS, VALUE_FUNCTIONS } from "../functions/scalar-math.ts";
 import type { CallExpr } from "../parser/ast.ts";
 import { ABSENT, constantTile, FLOAT, HISTOGRAM, histogramAt, setFloat, stepTime, type Tile } from "../tile.ts";
 import type { EvalContext } from "./context.ts";

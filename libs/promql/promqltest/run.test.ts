@@ -84,6 +84,10 @@ class LoadedLabels implements ScriptStorage {
     return Promise.resolve();
   }
 
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
   queryable(): never {
     return {} as never;
   }

@@ -7,7 +7,10 @@
  */
 import { formatDuration } from "#libs/kit/duration.ts";
 import { assert } from "#libs/kit/assert.ts";
-import { messageOf, reactionTo } from "#libs/kit/errors.ts";
+import { BadRequestError, messageOf, reactionTo } from "#libs/kit/errors.ts";
+import { validateHistogram } from "#libs/model/histogram-validate.ts";
+import { formatLabels } from "#libs/model/labels.ts";
+import { storedHistogram } from "#libs/model/native-histogram.ts";
 import type { Engine } from "../engine.ts";
 import type { Expr } from "../parser/ast.ts";
 import { type ParserOptions, parseQuery } from "../parser/parser.ts";
@@ -23,12 +26,15 @@ import { type Command, type LoadCommand, type LoadedSeries, parseScript, ScriptE
 
 /** Where scripts put their series, and queries find them. */
 export interface ScriptStorage {
+  /** Begins anew, without data; also to be called first. */
   clear(): Promise<void>;
   /** Appends the samples of one series, times ascending. @throws BadRequestError when one cannot be stored. */
   append(series: LoadedSeries): void;
   /** After the series of a load: from now on queries find them. */
   commit(): Promise<void>;
   queryable(): QueryStorage;
+  /** Gives up what it holds outside of memory. */
+  close(): Promise<void>;
 }
 
 export type ScriptEngine = Pick<Engine, "instant" | "range">;
@@ -84,12 +90,22 @@ export async function runScript(
 
 async function runLoad({ line, series, withNhcb }: LoadCommand, storage: ScriptStorage): Promise<Failure | undefined> {
   try {
-    for (const one of series) storage.append(one);
-    if (withNhcb) for (const one of nativeFromClassic(series)) storage.append(one);
+    for (const one of withNhcb ? [...series, ...nativeFromClassic(series)] : series) {
+      checkHistograms(one);
+      storage.append(one);
+    }
     await storage.commit();
     return undefined;
   } catch (error) {
     return { line, what: "load", run: "", wanted: "samples that can be stored", got: messageOf(error) };
+  }
+}
+
+/** @throws BadRequestError at the first histogram that Prometheus would not store. */
+function checkHistograms({ labels, samples }: LoadedSeries): void {
+  for (const { timeMs, value } of samples) {
+    const fault = value.kind === "histogram" ? validateHistogram(storedHistogram(value.histogram)) : undefined;
+    if (fault !== undefined) throw new BadRequestError(`${formatLabels(labels)} at ${timeMs} ms: ${fault}`);
   }
 }
 

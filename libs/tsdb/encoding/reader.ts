@@ -60,6 +60,8 @@ export class ByteReader {
   i64(): number {
     this.need(8);
     this.at += 8;
+    const high = this.#view.getInt32(this.at - 8);
+    if (high >= -0x20_0000 && high < 0x20_0000) return high * 4294967296 + this.#view.getUint32(this.at - 4);
     return Number(this.#view.getBigInt64(this.at - 8));
   }
 
@@ -154,7 +156,8 @@ export class ByteReader {
   }
 }
 
-/** UTF-8 to string; latin1 is several times as fast where it is the same, so short ASCII takes it. */
+/** UTF-8 to string. */
 export function utf8(bytes: Uint8Array, from: number, to: number): string {
+  if (bytes instanceof Buffer) return bytes.toString("utf8", from, to);
   return Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from).toString("utf8");
 }

@@ -13,16 +13,15 @@ import {
   fstatSync,
   openSync,
   readdirSync,
-  readFileSync,
   readSync,
   renameSync,
   rmSync,
+  statSync,
   truncateSync,
 } from "node:fs";
 import { join } from "node:path";
-import { CorruptionError, messageOf } from "#libs/kit/errors.ts";
+import { CorruptionError } from "#libs/kit/errors.ts";
 import { crc32c } from "../encoding/crc32c.ts";
-import { ByteReader } from "../encoding/reader.ts";
 import { ByteWriter } from "../encoding/writer.ts";
 import { ensureFolder, writeAll } from "../files.ts";
 import type { Chunk } from "../chunk/encoding.ts";
@@ -30,6 +29,7 @@ import type { FullChunk } from "./series.ts";
 
 const MAGIC = 0x0130bc91;
 const FILE_BYTES_MAX = 128 * 1024 * 1024;
+const HEADER_BYTES = 8;
 const FLUSH_BYTES = 1 << 20;
 /** Largest read, and the gap over which two are joined: reading 16 KiB costs what a system call does. */
 const WINDOW_BYTES = 1 << 20;
@@ -39,10 +39,17 @@ const OUT_OF_ORDER_BIT = 0x80;
 /** Of an entry, before the length of its data. */
 const ENTRY_HEAD_BYTES = 25;
 
-export interface StoredHeadChunk extends FullChunk {
-  readonly ref: number;
-  readonly outOfOrder: boolean;
-}
+/** A chunk that was found in a file; `offset` is that of its data. */
+export type OnStoredChunk = (
+  ref: number,
+  outOfOrder: boolean,
+  mint: number,
+  maxt: number,
+  encoding: number,
+  file: number,
+  offset: number,
+  length: number,
+) => void;
 
 /** Where the entry of a chunk begins in its file: what markers in the log of out-of-order samples name. */
 export function entryOffset({ offset, length }: FullChunk): number {
@@ -60,7 +67,7 @@ export interface HeadChunkRead {
 }
 
 interface OpenFile {
-  readonly fd: number;
+  fd: number;
   /** Of its in-order chunks. */
   maxt: number;
   /** Out-of-order chunks that no block has yet. */
@@ -76,7 +83,8 @@ export class HeadChunkFiles {
   readonly #retired = new Map<number, OpenFile>();
   #readers = 0;
   readonly #tail = new ByteWriter(FLUSH_BYTES);
-  #current = -1;
+  /** Number of the file being written; the first is 1: a real Prometheus takes 0 for none. */
+  #current = 0;
   readonly #window = Buffer.allocUnsafeSlow(WINDOW_BYTES);
 
   constructor(folder: string) {
@@ -88,8 +96,7 @@ export class HeadChunkFiles {
    * Reads what is there. `onDamage` is told of everything that is no chunk; `hasHoles` when more than the newest
    * chunks are missing, so that some samples may be older than chunks that are there.
    */
-  load(onDamage: (what: string) => void): { readonly chunks: StoredHeadChunk[]; readonly hasHoles: boolean } {
-    const chunks: StoredHeadChunk[] = [];
+  load(onChunk: OnStoredChunk, onDamage: (what: string) => void): { readonly hasHoles: boolean } {
     let hasHoles = false;
     const numbers = readdirSync(this.#folder)
       .filter((name) => /^\d{6,}$/.test(name))
@@ -97,12 +104,21 @@ export class HeadChunkFiles {
       .sort((a, b) => a - b);
     for (const number of numbers) {
       const path = this.#path(number);
-      const bytes = readFileSync(path);
-      if (bytes.length === 0) {
+      if (statSync(path).size === 0) {
         rmSync(path); // begun by a process that ended before it had a chunk
         continue;
       }
-      const { found, goodBytes, skipped } = scanHeadChunkFile(bytes, path, number, onDamage);
+      const file = { fd: -1, maxt: -Infinity, late: 0, written: 0 };
+      const { size, goodBytes, skipped } = scanHeadChunkFile(
+        path,
+        number,
+        (ref, outOfOrder, mint, maxt, encoding, _file, offset, length) => {
+          if (outOfOrder) file.late++;
+          else if (maxt > file.maxt) file.maxt = maxt;
+          onChunk(ref, outOfOrder, mint, maxt, encoding, number, offset, length);
+        },
+        onDamage,
+      );
       if (goodBytes === 0) {
         renameSync(path, `${path}.corrupt`);
         hasHoles = true;
@@ -110,19 +126,15 @@ export class HeadChunkFiles {
       }
       // What a kill leaves at the end of the last file is dropped; any other damage stays to be looked at.
       if (number === numbers.at(-1) && !skipped) truncateSync(path, goodBytes);
-      else hasHoles ||= skipped || goodBytes < bytes.length;
-      const file = { fd: openSync(path, "r+"), maxt: -Infinity, late: 0, written: goodBytes };
+      else hasHoles ||= skipped || goodBytes < size;
+      file.fd = openSync(path, "r+");
+      file.written = goodBytes;
       this.#files.set(number, file);
-      for (const chunk of found) {
-        chunks.push(chunk);
-        if (chunk.outOfOrder) file.late++;
-        else file.maxt = Math.max(file.maxt, chunk.maxt);
-      }
       this.#current = number;
     }
     // Goes on in a new file, as Prometheus does.
-    if (this.#current >= 0) this.#start(this.#current + 1);
-    return { chunks, hasHoles };
+    if (this.#files.size > 0) this.#start(this.#current + 1);
+    return { hasHoles };
   }
 
   #path(number: number): string {
@@ -272,58 +284,81 @@ export class HeadChunkFiles {
 }
 
 /**
- * The chunks of one file. What is damaged is passed over as long as the entry behind it can be found by its length;
- * `skipped` says so. `goodBytes`: the end of the last chunk; 0 when not even the header holds.
+ * The chunks of one file, read by windows. What is damaged is passed over as long as the entry behind it can be found by
+ * its length; `skipped` says so. `goodBytes`: the end of the last chunk; 0 when not even the header holds.
  */
 export function scanHeadChunkFile(
-  bytes: Uint8Array,
   path: string,
   number: number,
+  onChunk: OnStoredChunk,
   onDamage: (what: string) => void,
-): { found: StoredHeadChunk[]; goodBytes: number; skipped: boolean } {
-  const found: StoredHeadChunk[] = [];
-  const reader = new ByteReader(bytes, path);
-  let goodBytes = 0;
-  let passedOver = false;
-  let skipped = false;
+): { size: number; goodBytes: number; skipped: boolean } {
+  const fd = openSync(path, "r");
   try {
-    if (reader.u32() !== MAGIC) reader.fail("not a head chunk file (magic number)");
-    if (reader.u8() !== 1) reader.fail("head chunk file version");
-    reader.skip(3);
-    goodBytes = reader.at;
-    while (reader.left > 0) {
-      const start = reader.at;
-      const ref = reader.u64();
-      // A file that was pre-allocated ends in zeros.
-      if (ref === 0 && bytes.subarray(start).every((byte) => byte === 0)) break;
-      const mint = reader.i64();
-      const maxt = reader.i64();
-      const encoding = reader.u8();
-      const length = reader.uvarint();
-      const offset = reader.at;
-      reader.skip(length);
-      const end = reader.at;
-      if (crc32c(bytes, start, end) !== reader.u32()) {
-        onDamage(`${path}: corrupt at byte ${start}: head chunk: checksum`);
-        passedOver = true;
-        continue;
+    const { size } = fstatSync(fd);
+    let window = Buffer.allocUnsafeSlow(WINDOW_BYTES);
+    let goodBytes = 0;
+    let passedOver = false;
+    let skipped = false;
+    let needed = WINDOW_BYTES;
+    for (let base = 0; base < size;) {
+      if (needed > window.length) window = Buffer.allocUnsafeSlow(needed);
+      const bytes = window.subarray(0, readSync(fd, window, 0, window.length, base));
+      const isLast = base + bytes.length >= size;
+      let at = 0;
+      if (base === 0) {
+        if (bytes.length < HEADER_BYTES || bytes.readUInt32BE(0) !== MAGIC || bytes[4] !== 1) {
+          onDamage(`${path}: corrupt at byte 0: not a head chunk file of version 1`);
+          break;
+        }
+        at = goodBytes = HEADER_BYTES;
       }
-      const outOfOrder = (encoding & OUT_OF_ORDER_BIT) !== 0;
-      found.push({
-        ref,
-        mint,
-        maxt,
-        encoding: encoding & ~OUT_OF_ORDER_BIT,
-        outOfOrder,
-        file: number,
-        offset,
-        length,
-      });
-      goodBytes = reader.at;
-      skipped ||= passedOver;
+      needed = WINDOW_BYTES;
+      while (at < bytes.length) {
+        const lengthAt = at + ENTRY_HEAD_BYTES;
+        let length = 0;
+        let dataAt = lengthAt;
+        for (let scale = 1; dataAt < bytes.length && dataAt < lengthAt + 5; scale *= 128) {
+          const byte = bytes[dataAt++]!;
+          length += (byte & 0x7f) * scale;
+          if (byte < 0x80) break;
+        }
+        const end = dataAt + length;
+        if (end + 4 > bytes.length || dataAt === lengthAt) {
+          if (!isLast && end + 4 - at <= FILE_BYTES_MAX) {
+            // Cut by the window: again from here on, with a window that holds it.
+            needed = Math.max(WINDOW_BYTES, end + 4 - at);
+            break;
+          }
+          // A file that was pre-allocated ends in zeros.
+          if (!bytes.subarray(at).every((byte) => byte === 0))
+            onDamage(`${path}: corrupt at byte ${base + at}: the file ends inside a chunk`);
+          return { size, goodBytes, skipped };
+        }
+        const ref = bytes.readUInt32BE(at) * 4294967296 + bytes.readUInt32BE(at + 4);
+        if (crc32c(bytes, at, end) !== bytes.readUInt32BE(end)) {
+          if (ref === 0 && bytes.subarray(at).every((byte) => byte === 0)) return { size, goodBytes, skipped };
+          onDamage(`${path}: corrupt at byte ${base + at}: head chunk: checksum`);
+          passedOver = true;
+        } else {
+          const encoding = bytes[lengthAt - 1]!;
+          const outOfOrder = (encoding & OUT_OF_ORDER_BIT) !== 0;
+          const [mint, maxt] = [timeAt(bytes, at + 8), timeAt(bytes, at + 16)];
+          onChunk(ref, outOfOrder, mint, maxt, encoding & ~OUT_OF_ORDER_BIT, number, base + dataAt, length);
+          goodBytes = base + end + 4;
+          skipped ||= passedOver;
+        }
+        at = end + 4;
+      }
+      base += at;
     }
-  } catch (error) {
-    onDamage(messageOf(error));
+    return { size, goodBytes, skipped };
+  } finally {
+    closeSync(fd);
   }
-  return { found, goodBytes, skipped };
+}
+
+/** A signed 64-bit number, rounded outside ±2^53. */
+function timeAt(bytes: Buffer, at: number): number {
+  return bytes.readInt32BE(at) * 4294967296 + bytes.readUInt32BE(at + 4);
 }

@@ -22,7 +22,7 @@ import { NO_POSTINGS, type Postings } from "../index/postings.ts";
 import { type PostingsSource, selectPostings } from "../index/select.ts";
 import type { SeriesQuery } from "../select.ts";
 import { FrameBuilder, type SeriesFrame } from "../series/frame.ts";
-import { METADATA_TYPES, type RefInterval } from "../wal/records.ts";
+import { METADATA_TYPES, type RefInterval, type RefMetadata } from "../wal/records.ts";
 import { WalWriter } from "../wal/writer.ts";
 import { rangeEnd } from "./chunk-end.ts";
 import { entryOffset, type HeadChunkRead } from "./chunk-files.ts";
@@ -33,6 +33,7 @@ import { type MetadataEntry, type MetadataType, seriesNames } from "./metric-met
 import { equalHistograms, type OpenHistogram } from "./open-histogram.ts";
 import { ReadView } from "./read-view.ts";
 import { recover } from "./recover.ts";
+import { BEFORE_ALL, removeSnapshots, writeSnapshot } from "./snapshot.ts";
 import { staleHistogramFor } from "./stale-histogram.ts";
 import { type HeadOptions, HeadState } from "./state.ts";
 import { truncateState } from "./truncate.ts";
@@ -542,16 +543,13 @@ export class Head implements PostingsSource {
     this.#predicted = new Uint32Array(Math.max(1024, state.series.refs.length));
     const refs = new Set<number>();
     for (let slot = 0; slot < state.series.count; slot++) refs.add(state.series.refs[slot]!);
-    const metadata = Array.from(state.metadata.entries()).flatMap(([family, entry]) => {
-      const ref = this.#refOfFamily(family, entry.type);
-      return ref === undefined ? [] : [{ ref, ...entry, type: METADATA_TYPES.indexOf(entry.type) }];
-    });
     // A series that came back has other refs in the log than its own.
     for (const [alias, ref] of state.aliases) {
       if (refs.has(ref)) refs.add(alias);
       else state.aliases.delete(alias);
     }
-    const needed = { mint: time, isLive: (ref: number) => refs.has(ref), metadata };
+    const needed = { mint: time, isLive: (ref: number) => refs.has(ref), metadata: this.#liveMetadata() };
+    removeSnapshots(state.folder);
     await truncateWal(join(state.folder, "wal"), this.#wal, needed, state.options.log);
   }
 
@@ -575,9 +573,35 @@ export class Head implements PostingsSource {
     return deleted.length;
   }
 
-  async close(): Promise<void> {
+  /** `snapshot`: the next start is to be quick. Without, or when it cannot be written, the log is replayed. */
+  async close(snapshot = false): Promise<void> {
+    if (snapshot) await this.#snapshot();
     this.#state.files.close();
     await this.#wal.close();
     await this.#wbl?.close();
+  }
+
+  async #snapshot(): Promise<void> {
+    const state = this.#state;
+    try {
+      // Everything before this position is in chunk files, the snapshot or the other log.
+      this.commit();
+      state.files.flush();
+      await writeSnapshot(state, { segment: this.#wal.segment, offset: this.#wal.position });
+      // What only the part of the log that is skipped would say.
+      for (const entry of this.#liveMetadata()) this.#log.metadata(entry);
+      const last = state.nextRef - 1;
+      if (last > 0) this.#log.tombstones([{ ref: last, mint: BEFORE_ALL, maxt: BEFORE_ALL }]);
+      this.commit();
+    } catch (err) {
+      state.options.log.warn({ err }, "snapshot of the head not written; the next start replays the log");
+    }
+  }
+
+  #liveMetadata(): RefMetadata[] {
+    return Array.from(this.#state.metadata.entries()).flatMap(([family, entry]) => {
+      const ref = this.#refOfFamily(family, entry.type);
+      return ref === undefined ? [] : [{ ref, ...entry, type: METADATA_TYPES.indexOf(entry.type) }];
+    });
   }
 }

@@ -50,16 +50,6 @@ export class OpenHistogram {
     return { mint: this.#mint, maxt: this.#maxt, encoding: this.encoding, data: this.#appender.chunk!.bytes() };
   }
 
-  /** Continues a chunk that a snapshot stored. */
-  restore(chunk: Chunk, appender: HistogramAppender, last: Histogram): void {
-    this.#appender = appender;
-    this.#mint = chunk.mint;
-    this.#maxt = chunk.maxt;
-    this.#last = last;
-    // As Prometheus: the next sample starts a new chunk.
-    this.#nextAt = chunk.maxt;
-  }
-
   /** Appends a sample later than the last. @returns the chunk that ended before it, if one did. */
   append(start: number, time: number, histogram: Histogram, rangeMs: number): Chunk | undefined {
     this.#last = histogram;

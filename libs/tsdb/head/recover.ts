@@ -2,14 +2,18 @@
  * Fills a head from its folder: full chunks, the log for what they lack, then the log of out-of-order samples.
  *
  *   chunks_head/ ──▶ full chunks, by ref, waiting for their series
- *   wal/         ──▶ series (take their chunks), samples later than those, deletions
+ *   chunk_snapshot… ─▶ series (take their chunks) and open chunks, if the head was closed
+ *   wal/         ──▶ series, samples later than their chunks, deletions; only what is newer than the snapshot
  *   wbl/         ──▶ out-of-order samples; a marker names the chunks that have those before it
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { SampleColumns } from "#libs/model/columns.ts";
 import type { Histogram } from "#libs/model/histogram.ts";
 import { type Labels, labelValue, METRIC_NAME } from "#libs/model/labels.ts";
 import { STALE_HI, STALE_LO } from "#libs/model/stale.ts";
+import { type Chunk, ENCODING } from "../chunk/encoding.ts";
+import { decodeXorChunk } from "../chunk/xor-chunk.ts";
 import { readHistogramRecord } from "../wal/histogram-records.ts";
 import {
   METADATA_TYPES,
@@ -22,23 +26,32 @@ import {
   readSamples,
   readSeries,
   readTombstoneRecord,
+  type RefExemplar,
   type RefInterval,
 } from "../wal/records.ts";
-import { entryOffset, type StoredHeadChunk } from "./chunk-files.ts";
+import { entryOffset } from "./chunk-files.ts";
+import { ChunkList } from "./chunk-list.ts";
 import { familyOf } from "./metric-metadata.ts";
 import { replayLog } from "./replay.ts";
+import { BEFORE_ALL, readSnapshot, type SnapshotSink } from "./snapshot.ts";
+import type { FullChunk } from "./series.ts";
 import { staleHistogramFor } from "./stale-histogram.ts";
 import type { HeadState } from "./state.ts";
+import { unpackChunk } from "./stored-samples.ts";
 
 /** `walSegment` and `wblSegment`: the segments being written, not read. */
 export function recover(state: HeadState, walSegment: number, wblSegment: number): void {
   const { log } = state.options;
   const startedAt = performance.now();
   const recovery = new Recovery(state);
-  replayLog(join(state.folder, "wal"), walSegment, log, (bytes, file) => recovery.apply(bytes, file));
+  const from = readSnapshot(state.folder, recovery, (snapshot, what) =>
+    log.warn({ snapshot, what }, "snapshot of the head cannot be used; the whole log is replayed"),
+  );
+  replayLog(join(state.folder, "wal"), walSegment, from, log, (bytes, file) => recovery.apply(bytes, file));
   const wbl = join(state.folder, "wbl");
   const hasWbl = existsSync(wbl);
-  const wblDamaged = hasWbl && replayLog(wbl, wblSegment, log, (bytes, file) => recovery.applyLate(bytes, file));
+  const wblDamaged =
+    hasWbl && replayLog(wbl, wblSegment, undefined, log, (bytes, file) => recovery.applyLate(bytes, file));
   recovery.finish(!hasWbl || wblDamaged);
   if (state.series.count > 0) {
     const tookMs = Math.round(performance.now() - startedAt);
@@ -46,11 +59,13 @@ export function recover(state: HeadState, walSegment: number, wblSegment: number
   }
 }
 
-class Recovery {
+const columns = new SampleColumns();
+
+class Recovery implements SnapshotSink {
   readonly #state: HeadState;
-  readonly #full = new Map<number, StoredHeadChunk[]>();
+  readonly #full = new ChunkList();
   /** Out-of-order chunks that no marker has named yet. */
-  readonly #late = new Map<string, StoredHeadChunk>();
+  readonly #late = new Map<string, FullChunk & { readonly ref: number }>();
   readonly #hasHoles: boolean;
   /** By the refs of the log; a series may have had several. */
   readonly #slots = new Map<number, number>();
@@ -60,26 +75,25 @@ class Recovery {
 
   constructor(state: HeadState) {
     this.#state = state;
-    const { chunks, hasHoles } = state.files.load((what) => {
-      state.options.log.warn({ what }, "head chunks: damaged; the log has the samples");
-    });
+    const { hasHoles } = state.files.load(
+      (ref, outOfOrder, mint, maxt, encoding, file, offset, length) => {
+        if (outOfOrder) {
+          const chunk = { ref, mint, maxt, encoding, file, offset, length };
+          this.#late.set(markerKey({ ref, file, offset: entryOffset(chunk) }), chunk);
+        } else if (maxt >= state.minValidTime) {
+          state.nextRef = Math.max(state.nextRef, ref + 1);
+          this.#full.add(ref, mint, maxt, encoding, file, offset, length);
+        }
+      },
+      (what) => state.options.log.warn({ what }, "head chunks: damaged; the log has the samples"),
+    );
     this.#hasHoles = hasHoles;
-    for (const chunk of chunks) {
-      if (chunk.outOfOrder)
-        this.#late.set(markerKey({ ref: chunk.ref, file: chunk.file, offset: entryOffset(chunk) }), chunk);
-      else if (chunk.maxt >= state.minValidTime) {
-        state.nextRef = Math.max(state.nextRef, chunk.ref + 1);
-        const known = this.#full.get(chunk.ref);
-        if (known === undefined) this.#full.set(chunk.ref, [chunk]);
-        else if (known.at(-1)!.maxt < chunk.mint) known.push(chunk);
-      }
-    }
   }
 
   apply(bytes: Uint8Array, file: string): void {
     switch (bytes[0]) {
       case RECORD.SERIES:
-        readSeries(bytes, file, (ref, labels) => this.#series(ref, labels));
+        readSeries(bytes, file, (ref, labels) => this.series(ref, labels, undefined));
         break;
       case RECORD.SAMPLES:
       case RECORD.SAMPLES_V2:
@@ -96,14 +110,10 @@ class Recovery {
         );
         break;
       case RECORD.TOMBSTONES:
-        this.#deletions(bytes, file);
+        this.deletions(readIntervals(bytes, file));
         break;
       case RECORD.EXEMPLARS:
-        readExemplars(bytes, file, ({ ref, time, value, labels }) => {
-          const slot = this.#slotOf(ref);
-          if (slot >= 0 && time >= this.#state.minValidTime)
-            this.#state.exemplars.add(this.#state.series.labels(slot), { time, value, labels });
-        });
+        readExemplars(bytes, file, (exemplar) => this.exemplar(exemplar));
         break;
       case RECORD.METADATA:
         readMetadata(bytes, file, ({ ref, type, unit, help }) => {
@@ -124,24 +134,34 @@ class Recovery {
     this.#skipped.set(type, (this.#skipped.get(type) ?? 0) + 1);
   }
 
-  #series(ref: number, labels: Labels): void {
+  /** A series, and the open chunk that a snapshot has of it: its samples make the same chunk again. */
+  series(ref: number, labels: Labels, open: Chunk | undefined): void {
     const state = this.#state;
     const known = state.find(labels);
     const slot = known >= 0 ? known : state.add(ref, labels);
     state.nextRef = Math.max(state.nextRef, ref + 1);
     this.#slots.set(ref, slot);
     if (state.series.refs[slot] !== ref) state.aliases.set(ref, state.series.refs[slot]!);
-    const chunks = this.#full.get(ref) ?? [];
-    this.#full.delete(ref);
-    for (const chunk of chunks) {
-      if (chunk.mint <= state.series.lastTime(slot)) continue;
+    this.#full.take(ref, (chunk) => {
+      if (chunk.mint <= state.series.lastTime(slot)) return;
       // Of a series that was forgotten and came back.
       if (state.series.hasOpenChunk(slot)) state.closeChunk(slot);
       state.series.addFull(slot, chunk);
       state.series.setLastTime(slot, chunk.maxt);
       state.mint = Math.min(state.mint, chunk.mint);
       state.maxt = Math.max(state.maxt, chunk.maxt);
+    });
+    if (open === undefined) return;
+    if (open.encoding === ENCODING.XOR) {
+      columns.clear();
+      decodeXorChunk(open.data, 0, open.data.length, columns, `snapshot, series ${ref}`);
+      const { length, times, words } = columns;
+      for (let i = 0; i < length; i++) this.#sample(ref, times[i]!, words[2 * i]!, words[2 * i + 1]!, undefined, 0);
+      return;
     }
+    const { length, times, words, histograms, starts } = unpackChunk(open, `snapshot, series ${ref}`);
+    for (let i = 0; i < length; i++)
+      this.#sample(ref, times[i]!, words[2 * i]!, words[2 * i + 1]!, histograms[i], starts[i]!);
   }
 
   #slotOf(ref: number): number {
@@ -174,21 +194,31 @@ class Recovery {
     return series.fullChunks(slot, time, time).length > 0;
   }
 
-  #deletions(bytes: Uint8Array, file: string): void {
+  exemplar({ ref, time, value, labels }: RefExemplar): void {
+    const slot = this.#slotOf(ref);
+    if (slot >= 0 && time >= this.#state.minValidTime)
+      this.#state.exemplars.add(this.#state.series.labels(slot), { time, value, labels });
+  }
+
+  deletions(intervals: readonly RefInterval[]): void {
     const state = this.#state;
-    const intervals: RefInterval[] = [];
-    readTombstoneRecord(bytes, file, (ref, mint, maxt) => {
+    const own: RefInterval[] = [];
+    for (const { ref, mint, maxt } of intervals) {
+      if (maxt <= BEFORE_ALL) {
+        state.nextRef = Math.max(state.nextRef, ref + 1);
+        continue;
+      }
       const slot = this.#slotOf(ref);
-      if (slot < 0 || maxt < state.minValidTime) return;
+      if (slot < 0 || maxt < state.minValidTime) continue;
       // All of time: the series was dropped as it was then. What came later is not meant.
       const isAll = mint < -9e18 && maxt > 9e18;
-      intervals.push({
+      own.push({
         ref: state.series.refs[slot]!,
         mint: isAll ? -Infinity : mint,
         maxt: isAll ? state.series.lastTime(slot) : maxt,
       });
-    });
-    state.tombstones.add(intervals);
+    }
+    state.tombstones.add(own);
   }
 
   /** A record of the log of out-of-order samples. */
@@ -254,6 +284,12 @@ class Recovery {
       log.warn({ type: RECORD_NAMES[type] ?? type, records }, "log: records of an unknown type were passed over");
     if (this.#unknown > 0) log.warn({ samples: this.#unknown }, "log: samples of unknown series were passed over");
   }
+}
+
+function readIntervals(bytes: Uint8Array, file: string): RefInterval[] {
+  const intervals: RefInterval[] = [];
+  readTombstoneRecord(bytes, file, (ref, mint, maxt) => intervals.push({ ref, mint, maxt }));
+  return intervals;
 }
 
 function markerKey({ ref, file, offset }: MmapMarker): string {

@@ -4,25 +4,27 @@ import { join } from "node:path";
 import type { Logger } from "pino";
 import { messageOf } from "#libs/kit/errors.ts";
 import { type Damage, readWal } from "../wal/reader.ts";
+import type { LogPosition } from "./snapshot.ts";
 import { lastCheckpoint } from "./truncate-wal.ts";
 
 /**
- * Calls `onRecord` for the records of all segments of `folder` below `current`, the one being written. Its error means
- * that the record is damaged.
+ * Calls `onRecord` for the records of all segments of `folder` below `current`, the one being written, or for those
+ * behind the position `from`. Its error means that the record is damaged.
  *
  * @returns whether anything was damaged that an end of the process does not explain.
  */
 export function replayLog(
   folder: string,
   current: number,
+  from: LogPosition | undefined,
   log: Logger,
   onRecord: (bytes: Uint8Array, file: string) => void,
 ): boolean {
   const checkpoint = lastCheckpoint(folder);
   const damages: Damage[] = [];
   let goodEnd = { segment: -1, end: 0 };
-  const apply = (source: string, first: number): void => {
-    for (const { bytes, segment, end } of readWal(source, (damage) => damages.push(damage), first)) {
+  const apply = (source: string, first: number, offset = 0): void => {
+    for (const { bytes, segment, end } of readWal(source, (damage) => damages.push(damage), { first, offset })) {
       if (segment >= current && source === folder) break;
       goodEnd = { segment, end };
       const file = `${source}/${segment}`;
@@ -33,8 +35,11 @@ export function replayLog(
       }
     }
   };
-  if (checkpoint !== undefined) apply(join(folder, checkpoint.name), 0);
-  apply(folder, checkpoint === undefined ? 0 : checkpoint.segment + 1);
+  if (from !== undefined && from.segment > (checkpoint?.segment ?? -1)) apply(folder, from.segment, from.offset);
+  else {
+    if (checkpoint !== undefined) apply(join(folder, checkpoint.name), 0);
+    apply(folder, checkpoint === undefined ? 0 : checkpoint.segment + 1);
+  }
   let isDamaged = false;
   for (const [index, damage] of damages.entries()) {
     if (damage.torn && index === damages.length - 1 && goodEnd.segment <= damage.segment) {

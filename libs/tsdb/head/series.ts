@@ -148,6 +148,12 @@ export class HeadSeries {
     return this.#words[at] === low >>> 0 && this.#words[at + 1] === high >>> 0;
   }
 
+  /** Of the last float, low before high. */
+  lastWords(slot: number): readonly [number, number] {
+    const at = slot * WORDS + VALUE_WORD;
+    return [this.#words[at]! | 0, this.#words[at + 1]! | 0];
+  }
+
   /** For messages: a NaN's payload may be lost. */
   lastValue(slot: number): number {
     return this.#doubles[slot * DOUBLES + VALUE_WORD / 2]!;

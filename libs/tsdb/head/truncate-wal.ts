@@ -9,7 +9,7 @@ import { messageOf } from "#libs/kit/errors.ts";
 import { Slices } from "#libs/kit/slices.ts";
 import { syncFolder } from "../files.ts";
 import { readHistogramRecord } from "../wal/histogram-records.ts";
-import { type Damage, readWalSlowly } from "../wal/reader.ts";
+import { type Damage, readWal } from "../wal/reader.ts";
 import {
   RECORD,
   readExemplars,
@@ -52,16 +52,19 @@ export interface StillNeeded {
 /** Rewrites and deletes old segments of `folder`, by slices. What is damaged is left out, its segment kept aside. */
 export async function truncateWal(folder: string, wal: WalWriter, needed: StillNeeded, log: Logger): Promise<void> {
   wal.cut();
+  const previous = lastCheckpoint(folder);
+  // Left behind by a process that ended here.
+  if (previous !== undefined) wal.removeBefore(previous.segment + 1);
   const segments = listSegments(folder).filter((segment) => segment < wal.segment);
   // As Prometheus: the newest third stays, it is likely to hold samples that are still needed.
   const first = segments[0];
   if (first === undefined) return;
   const last = first + Math.floor(((wal.segment - 1 - first) * 2) / 3);
   if (last <= first && segments.length > 1) return;
-  const previous = lastCheckpoint(folder);
   const name = `checkpoint.${segmentName(last)}`;
   const temporary = join(folder, `${name}.tmp`);
-  rmSync(temporary, { recursive: true, force: true });
+  for (const left of readdirSync(folder))
+    if (/^checkpoint\.\d+\.tmp$/.test(left)) rmSync(join(folder, left), { recursive: true, force: true });
   const out = new WalWriter(temporary);
   const damages: Damage[] = [];
   const copy = new Copy(out, needed, (damage) => {
@@ -103,7 +106,7 @@ class Copy {
   }
 
   async records(source: string, from: number, to: number): Promise<void> {
-    for await (const { bytes, segment, end } of readWalSlowly(source, this.#onDamage, from, to)) {
+    for (const { bytes, segment, end } of readWal(source, this.#onDamage, { first: from, last: to })) {
       this.#out.prepare();
       try {
         this.#record(bytes, source);

@@ -5,6 +5,7 @@
 import { wordsOf } from "#libs/model/histogram.ts";
 import type { Labels } from "#libs/model/labels.ts";
 import { ByteReader } from "../encoding/reader.ts";
+import { TextCache } from "../encoding/text-cache.ts";
 import type { ByteWriter } from "../encoding/writer.ts";
 
 export const RECORD = {
@@ -30,6 +31,10 @@ export const RECORD_NAMES: Readonly<Record<number, string>> = Object.fromEntries
 /** One series of a series record; `labels` sorted. */
 export function writeSeries(out: ByteWriter, ref: number, labels: Labels): void {
   out.u64(ref);
+  writeLabels(out, labels);
+}
+
+export function writeLabels(out: ByteWriter, labels: Labels): void {
   out.uvarint(labels.length / 2);
   for (const text of labels) out.text(text);
 }
@@ -42,11 +47,17 @@ export function readSeries(record: Uint8Array, file: string, onSeries: (ref: num
   }
 }
 
-function readLabels(reader: ByteReader): Labels {
+const texts = new TextCache();
+
+export function readLabels(reader: ByteReader): Labels {
   const count = reader.uvarint();
   if (count * 2 > reader.left) reader.fail(`${count} labels in ${reader.left} bytes`);
   const labels: string[] = [];
-  for (let i = 0; i < 2 * count; i++) labels.push(reader.text());
+  for (let i = 0; i < 2 * count; i++) {
+    const length = reader.uvarint();
+    reader.skip(length);
+    labels.push(texts.get(reader.bytes, reader.at - length, reader.at));
+  }
   return labels;
 }
 
@@ -202,15 +213,14 @@ export interface RefExemplar {
   readonly labels: Labels;
 }
 
-/** Writes a record of one or more exemplars. */
-export function writeExemplars(out: ByteWriter, exemplars: readonly RefExemplar[]): void {
+/** Writes a record of one or more exemplars; snapshots give them another type. */
+export function writeExemplars(
+  out: ByteWriter,
+  exemplars: readonly RefExemplar[],
+  type: number = RECORD.EXEMPLARS,
+): void {
   const first = exemplars[0]!;
-  out.u8(RECORD.EXEMPLARS);
-  writeExemplarBody(out, first, exemplars);
-}
-
-/** What follows the type, also in snapshots. */
-export function writeExemplarBody(out: ByteWriter, first: RefExemplar, exemplars: readonly RefExemplar[]): void {
+  out.u8(type);
   out.u64(first.ref);
   out.u64(first.time);
   for (const { ref, time, value, labels } of exemplars) {
@@ -218,8 +228,7 @@ export function writeExemplarBody(out: ByteWriter, first: RefExemplar, exemplars
     out.varint(time - first.time);
     const words = wordsOf(value);
     out.f64Words(words[0]!, words[1]!);
-    out.uvarint(labels.length / 2);
-    for (const text of labels) out.text(text);
+    writeLabels(out, labels);
   }
 }
 

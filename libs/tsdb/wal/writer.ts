@@ -66,6 +66,11 @@ export class WalWriter {
     return this.#segment;
   }
 
+  /** Bytes of the current segment that are handed over. */
+  get position(): number {
+    return this.#position;
+  }
+
   /** Why nothing can be written now, or undefined. */
   get trouble(): string | undefined {
     return (this.#failed ?? this.#stuck)?.message;
