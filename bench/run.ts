@@ -1,6 +1,7 @@
-/** `npm run bench [-- codec|head|block|json|servers]`: prints one table; see README.md for how to read it. */
+/** `npm run bench [-- codec|head|histograms|block|json|servers]`: prints one table; see README.md for how to read it. */
 import { codec } from "./codec.ts";
 import { head } from "./head.ts";
+import { histograms } from "./histograms.ts";
 import { jsonMatrix } from "./json-matrix.ts";
 import { rateBlock } from "./rate-block.ts";
 import { loadAverage, servers } from "./servers.ts";
@@ -13,6 +14,7 @@ print(`node ${process.version}, load average at start ${loadAverage()}\n`);
 print("| what | best | median | note |\n|---|---|---|---|");
 if (runs("codec")) codec(print);
 if (runs("head")) head(print);
+if (runs("histograms")) histograms(print);
 if (runs("block")) await rateBlock(print);
 if (runs("json")) jsonMatrix(print);
 if (runs("servers"))

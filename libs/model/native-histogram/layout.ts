@@ -183,11 +183,16 @@ export function reduceSide(side: Side, steps: number): Side {
  */
 export function compactSide(side: Side, cleared: number): Side {
   const { spans, counts, compensations } = side;
-  if (cleared === 0 && isCompact(side)) return side;
+  let populated = 0;
+  for (let i = cleared; i < counts.length; i++) if (!isEmpty(side, i)) populated++;
+  if (populated === counts.length && !spans.some(([offset, length], i) => length === 0 || (i > 0 && offset === 0))) {
+    return side;
+  }
+  if (populated === 0) return { spans: NO_SPANS, counts: NO_BOUNDS, compensations: compensations && NO_BOUNDS };
   const list = new SpanList();
-  const kept = new Float64Array(counts.length);
-  const keptLost = compensations && new Float64Array(counts.length);
-  let length = 0;
+  const kept = new Float64Array(populated);
+  const keptLost = compensations && new Float64Array(populated);
+  let at = 0;
   let index = 0;
   let i = 0;
   for (const [offset, spanLength] of spans) {
@@ -195,26 +200,15 @@ export function compactSide(side: Side, cleared: number): Side {
     for (const end = i + spanLength; i < end; i++, index++) {
       if (i < cleared || isEmpty(side, i)) continue;
       list.add(index, 1, false);
-      if (keptLost !== undefined) keptLost[length] = compensations![i]!;
-      kept[length++] = counts[i]!;
+      if (keptLost !== undefined) keptLost[at] = compensations![i]!;
+      kept[at++] = counts[i]!;
     }
   }
-  return {
-    spans: length === 0 ? NO_SPANS : list.spans,
-    counts: length === 0 ? NO_BOUNDS : kept.subarray(0, length),
-    compensations: keptLost?.subarray(0, length),
-  };
+  return { spans: list.spans, counts: kept, compensations: keptLost };
 }
 
 function isEmpty({ counts, compensations }: Side, i: number): boolean {
   return counts[i] === 0 && (compensations === undefined || compensations[i] === 0);
-}
-
-function isCompact(side: Side): boolean {
-  const { spans, counts } = side;
-  for (let i = 0; i < counts.length; i++) if (isEmpty(side, i)) return false;
-  for (let i = 0; i < spans.length; i++) if (spans[i]![1] === 0 || (i > 0 && spans[i]![0] === 0)) return false;
-  return true;
 }
 
 /** The index of each bucket, ascending. */

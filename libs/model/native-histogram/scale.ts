@@ -17,7 +17,7 @@ export function scaleHistogram(h: NativeHistogram, factor: number): NativeHistog
   return out;
 }
 
-// `map` with a callback took 5 times as long.
+// A loop: `map` took three times as long (bench/histograms.ts).
 function scaled(counts: Float64Array, factor: number): Float64Array {
   if (counts.length === 0) return NO_BOUNDS;
   const out = new Float64Array(counts.length);
