@@ -1,6 +1,7 @@
 /**
  * Warnings and infos of a query: results, not errors. Equal texts count once and show the position noted last; texts
- * are Prometheus's (prometheus/util/annotations). Two kinds carry figures that are joined when their texts are equal.
+ * are Prometheus's (prometheus/util/annotations). Two kinds carry figures that are joined when their texts are equal,
+ * and show the position noted first.
  */
 import { formatDigits, formatG } from "#libs/model/float.ts";
 import { quoteGo } from "#libs/model/labels.ts";
@@ -103,12 +104,13 @@ export class Annotations {
       "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)",
       metric,
     );
-    const known = this.#notes.get(text)?.monotonicity;
+    const first = this.#notes.get(text);
+    const known = first?.monotonicity;
     const { minBucket, maxBucket, maxDiff } = figures;
     this.#notes.set(text, {
       isWarning: false,
       text,
-      at,
+      at: first?.at ?? at,
       monotonicity: {
         samples: 1 + (known?.samples ?? 0),
         firstMs: Math.min(timeMs, known?.firstMs ?? Infinity),
@@ -122,8 +124,9 @@ export class Annotations {
 
   startTimeOverlap(metric: string, at: Span): void {
     const text = `sample has start time that overlaps with previous sample timestamp for metric ${quoteGo(metric)}`;
-    const occurrences = 1 + (this.#notes.get(text)?.occurrences ?? 0);
-    this.#notes.set(text, { isWarning: true, text, at, occurrences });
+    const first = this.#notes.get(text);
+    const occurrences = 1 + (first?.occurrences ?? 0);
+    this.#notes.set(text, { isWarning: true, text, at: first?.at ?? at, occurrences });
   }
 
   get warnings(): string[] {

@@ -1,7 +1,7 @@
 /** `--enable-feature`: Prometheus's names for what is off by default. */
 import { BadRequestError } from "#libs/kit/errors.ts";
 import type { EngineOptions } from "./engine.ts";
-import type { ParserOptions } from "./parser/parser.ts";
+import type { ParserOptions } from "./parser/options.ts";
 
 type Features = Pick<EngineOptions, "parser" | "delayedNameRemoval" | "useStartTimestamps">;
 

@@ -71,14 +71,16 @@ export const start: StartComponent<EvaluateConfig> = async (config, context) => 
     10 * querier.maxConcurrent,
   );
   const metrics = createMetrics(context.env.metrics, gate);
+  const features = engineFeatures(querier.enableFeature);
   const api = new PrometheusApi({
+    parser: features.parser,
     engine: new Engine({
       lookbackMs: querier.lookbackMs,
       timeoutMs: querier.timeoutMs,
       samplesMax: querier.maxSamples,
       memoryBytesMax: querier.maxMemoryBytes,
       defaultStepMs: querier.defaultStepMs,
-      ...engineFeatures(querier.enableFeature),
+      ...features,
       scanPool: config.scanners.length === 0 ? undefined : new ThreadScanPool(config.scanners.map(context.peer)),
     }),
     source,

@@ -84,7 +84,7 @@ function shownError({ error }: Answer): string {
 
 /** Prometheus joins the figures of a range query with themselves at every step: its number of samples says nothing. */
 function shownNote(note: string): string {
-  return note.replace(/over \d+ samples/, "over N samples");
+  return note.replace(/over -?\d+ samples/, "over N samples");
 }
 
 /** What is different about two answers; "" when nothing counts. */
@@ -175,6 +175,7 @@ function body(program: string, isNew: boolean): void {
     const wrong: string[] = [];
     let withData = 0;
     let exact = 0;
+    let ties = 0;
     let asked = 0;
     for (let i = 0; i < COUNT; i++) {
       const query = generator.next().text;
@@ -195,12 +196,17 @@ function body(program: string, isNew: boolean): void {
         const { text, relative } = compare(ours, theirs, isNew);
         if (theirs.status === "success" && JSON.stringify(theirs.data).includes("metric")) withData++;
         if (text === "" && relative === 0) exact++;
-        if (text !== "") wrong.push(`${path} ${JSON.stringify(params)}\n    ${text}`);
+        // Which of equal values ranks depends on the order in which Prometheus walks a hash table.
+        if (text.includes("series missing") && /topk|bottomk/.test(query)) ties++;
+        else if (text !== "") wrong.push(`${path} ${JSON.stringify(params)}\n    ${text}`);
       }
     }
-    console.log(`${asked} answers, ${withData} with data, ${exact} equal to the digit, ${wrong.length} different`);
+    console.log(
+      `${asked} answers, ${withData} with data, ${exact} equal to the digit, ${ties} ranked otherwise, ${wrong.length} different`,
+    );
     if (process.env["RANDOM_REPORT"] !== undefined) writeFileSync(process.env["RANDOM_REPORT"], wrong.join("\n"));
     expect(wrong.slice(0, 5)).toEqual([]);
+    expect(ties).toBeLessThan(asked / 100);
     expect(withData).toBeGreaterThan(asked / 4);
   });
 }

@@ -208,7 +208,7 @@ export function* mixedBodies(seed: number, withHistograms: boolean): Generator<U
       const samples: { timestamp: bigint; value: number }[] = [];
       const histograms: Histogram[] = [];
       for (let step = from; step < from + 20; step++) {
-        const timestamp = BigInt(DATA_START_MS + step * DATA_STEP_MS + (step % 5) * 3);
+        const timestamp = BigInt(DATA_START_MS + step * DATA_STEP_MS + (step % 5) * 3 + 1);
         const point = pointAt(step);
         if (typeof point === "number") samples.push({ timestamp, value: point });
         else if (point !== undefined) histograms.push({ ...point, timestamp });

@@ -35,6 +35,14 @@ const HISTOGRAM_METRICS = [
   '{__name__=~"nh_.*"}',
 ];
 
+const COUNTERS = ["rate", "increase", "delta", "irate", "idelta", "resets", "changes"];
+const AGGREGATIONS = ["sum", "sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"];
+
+// Without what changed since 2.42: extrapolation to zero, deviations of infinities, the order of what binary operators
+// give to topk.
+const OLD_COUNTERS = ["delta", "irate", "idelta", "resets", "changes"];
+const OLD_AGGREGATIONS = ["sum", "sum", "avg", "min", "max", "count", "group"];
+
 export class QueryGenerator {
   readonly #random: () => number;
   readonly #language: Language;
@@ -125,10 +133,9 @@ export class QueryGenerator {
   #overTime(depth: number): string {
     const range = (): string => this.#range(depth - 1);
     const dice = this.#random();
-    if (dice < 0.4)
-      return `${this.#pick(["rate", "increase", "delta", "irate", "idelta", "resets", "changes"])}(${range()})`;
+    if (dice < 0.4) return `${this.#pick(this.#isNew ? COUNTERS : OLD_COUNTERS)}(${range()})`;
     if (dice < 0.45) return `quantile_over_time(${this.#pick(["0.5", "0.9", "0", "1", "2"])}, ${range()})`;
-    if (dice < 0.5) return `predict_linear(${range()}, ${this.#pick(["60", "3600", "-60"])})`;
+    if (dice < 0.5 && this.#isNew) return `predict_linear(${range()}, ${this.#pick(["60", "3600", "-60"])})`;
     if (dice < 0.53 && this.#isNew) return `double_exponential_smoothing(${range()}, 0.3, 0.6)`;
     if (dice < 0.56) return `absent_over_time(${range()})`;
     const names = [
@@ -162,11 +169,12 @@ export class QueryGenerator {
     const inner = this.#vector(depth - 1);
     const grouping = this.#chance(0.7) ? ` ${this.#pick(["by", "without"])} (${this.#labels()})` : "";
     const dice = this.#random();
-    if (dice < 0.12) return `${this.#pick(["topk", "bottomk"])}${grouping} (${this.#pick(["1", "2", "3"])}, ${inner})`;
+    if (dice < 0.12 && this.#isNew)
+      return `${this.#pick(["topk", "bottomk"])}${grouping} (${this.#pick(["1", "2", "3"])}, ${inner})`;
     if (dice < 0.18) return `quantile${grouping} (${this.#pick(["0.5", "0.9", "0.1"])}, ${inner})`;
     if (dice < 0.22) return `count_values${grouping} ("v", ${inner})`;
     if (dice < 0.26 && this.#isNew) return `limit_ratio${grouping} (${this.#pick(["0.5", "-0.5", "0.2"])}, ${inner})`;
-    return `${this.#pick(["sum", "sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"])}${grouping} (${inner})`;
+    return `${this.#pick(this.#isNew ? AGGREGATIONS : OLD_AGGREGATIONS)}${grouping} (${inner})`;
   }
 
   #binary(depth: number): string {
@@ -218,8 +226,9 @@ export class QueryGenerator {
   #histogram(depth: number): string {
     const q = this.#pick(["0.5", "0.9", "0.99", "0", "1", "-1"]);
     const by = this.#pick(["le", "le, job"]);
+    const rates = [`sum by (${by}) (rate(latency_bucket[5m]))`, "latency_bucket", "rate(latency_bucket[2m])"];
     if (!this.#isNew || this.#chance(0.3)) {
-      return `histogram_quantile(${q}, ${this.#pick([`sum by (${by}) (rate(latency_bucket[5m]))`, "latency_bucket", "rate(latency_bucket[2m])"])})`;
+      return `histogram_quantile(${q}, ${this.#pick(this.#isNew ? rates : ["latency_bucket", `sum by (${by}) (latency_bucket)`])})`;
     }
     const metric = this.#pick(HISTOGRAM_METRICS);
     const source = this.#pick([

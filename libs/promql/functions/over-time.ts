@@ -455,7 +455,7 @@ export const RANGE_FUNCTIONS: ReadonlyMap<string, RangeFunction> = new Map<strin
   [
     "quantile_over_time",
     floatFunction((c, from, to, w) => {
-      w.notes.quantile(w.param, w.paramAt);
+      w.notes.quantile(w.param, w.at);
       w.result = quantileOf(w.param, c.values.slice(from, to));
       return true;
     }),

@@ -20,10 +20,9 @@ export interface Window {
   resetCount: number;
   /** Where to start looking in `resets`; moves on with the steps. */
   resetFrom: number;
-  /** What there is to say about the samples; `at` is the range, `paramAt` the scalar, `metric` the series' name. */
+  /** What there is to say about the samples; `at` is the function's first argument, `metric` the series' name. */
   notes: Annotations;
   at: Span;
-  paramAt: Span;
   metric: string;
 }
 

@@ -18,9 +18,8 @@ export interface RangeScan {
   readonly shape: RangeShape;
   /** Its scalar arguments, a value a step. */
   readonly params: readonly Float64Array[];
-  /** Where the range and the first scalar stand in the query. */
+  /** What notes are about: the first argument. */
   readonly at: Span;
-  readonly paramAt: Span;
 }
 
 export class FloatScanner {
@@ -74,7 +73,7 @@ export class FloatScanner {
   }
 }
 
-function createWindow({ shape, at, paramAt }: RangeScan, notes: Annotations): MixedWindow {
+function createWindow({ shape, at }: RangeScan, notes: Annotations): MixedWindow {
   return {
     start: 0,
     end: 0,
@@ -88,7 +87,6 @@ function createWindow({ shape, at, paramAt }: RangeScan, notes: Annotations): Mi
     resetFrom: 0,
     notes,
     at,
-    paramAt,
     metric: "",
     series: splitSeries(new SampleColumns()),
     floatFrom: 0,

@@ -31,9 +31,9 @@ export async function* rangeFunction(
     steps: context.steps,
     shape: shapeOf(range),
     params,
-    // Prometheus puts a subquery's samples in place of the subquery, and they are nowhere in the text.
-    at: range.kind === "subquery" ? { from: 0, to: 0 } : range.span,
-    paramAt: call.args[0]!.kind === "subquery" ? { from: 0, to: 0 } : call.args[0]!.span,
+    // Notes are about the first argument, wherever the range stands. Prometheus puts a subquery's samples in its place,
+    // and they are nowhere in the text.
+    at: call.args[0]!.kind === "subquery" ? { from: 0, to: 0 } : call.args[0]!.span,
   };
   const output = new Output(func, scan, range, context);
   const bordered = borderedKernel(call.func, func, scan.shape.borders);
