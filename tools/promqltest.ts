@@ -1,5 +1,6 @@
 /** `tools promqltest`: scripts of Prometheus's promqltest format against our engine and our storage. */
 import { readFileSync } from "node:fs";
+import { BadRequestError, messageOf } from "#libs/kit/errors.ts";
 import { Engine } from "#libs/promql/engine.ts";
 import { formatReport, formatTotals } from "#libs/promql/promqltest/report.ts";
 import { ALL_FEATURES, runScript, type ScriptReport, type ScriptStorage } from "#libs/promql/promqltest/run.ts";
@@ -41,11 +42,20 @@ export async function runFile(
   { run, storage: kind }: PromqltestOptions,
   signal: AbortSignal,
 ): Promise<ScriptReport> {
+  const text = readScript(file);
   const storage = STORAGES[kind]();
   try {
-    return await runScript(readFileSync(file, "utf8"), file, scriptEngine(), storage, run, signal);
+    return await runScript(text, file, scriptEngine(), storage, run, signal);
   } finally {
     await storage.close();
+  }
+}
+
+function readScript(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (cause) {
+    throw new BadRequestError(`no script can be read: ${messageOf(cause)}`, { cause });
   }
 }
 
