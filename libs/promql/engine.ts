@@ -20,7 +20,7 @@ import { rangeSamples } from "./operators/range-samples.ts";
 import { type Expr, unwrapParens } from "./parser/ast.ts";
 import { TYPE_NAMES, typeOf } from "./parser/check.ts";
 import type { ParserOptions } from "./parser/options.ts";
-import { parseQuery } from "/parser/parser.ts";
+import { parseQuery } from "./parser/parser.ts";
 import { planQuery } from "./plan/plan.ts";
 import type { ScanPool } from "./scan-pool.ts";
 import type { QueryStorage } from "./storage.ts";

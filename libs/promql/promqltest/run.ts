@@ -14,7 +14,7 @@ import { storedHistogram } from "#libs/model/native-histogram.ts";
 import type { Engine } from "../engine.ts";
 import type { Expr } from "../parser/ast.ts";
 import type { ParserOptions } from "../parser/options.ts";
-import { parseQuery } from "/parser/parser.ts";
+import { parseQuery } from "../parser/parser.ts";
 import { formatExpr } from "../parser/print.ts";
 import type { QueryStorage } from "../storage.ts";
 import { nativeFromClassic } from "./classic-to-native.ts";
