@@ -1,11 +1,18 @@
 /** `cairn tools`: what looks at blocks and logs, and makes load. */
 import { Command, CommanderError } from "commander";
+import { codeOf } from "#libs/kit/errors.ts";
 import { blockDump } from "./block-dump.ts";
+import { blockVerify } from "./block-verify.ts";
 import { load } from "./load.ts";
 
 /** @returns the exit code. */
 export async function runTools(args: readonly string[]): Promise<number> {
   let code = 0;
+  // `… | head` closes the pipe: what is left unread is not wanted.
+  process.stdout.on("error", (error) => {
+    if (codeOf(error) === "EPIPE") process.exit(0);
+    throw error;
+  });
   const program = new Command("cairn tools").exitOverride().showSuggestionAfterError();
   const block = program.command("block").description("Blocks in a folder.").exitOverride();
   block
@@ -16,6 +23,12 @@ export async function runTools(args: readonly string[]): Promise<number> {
     .option("--max-time <ms>", "no samples after")
     .action(async (dir: string, options: { match?: string; minTime?: string; maxTime?: string }) => {
       code = await blockDump(dir, options, (line) => process.stdout.write(`${line}\n`));
+    });
+  block
+    .command("verify <dir...>")
+    .description("Reads blocks, or all blocks in folders, from end to end; exits 1 when one is corrupt.")
+    .action(async (dirs: string[]) => {
+      code = await blockVerify(dirs, (line) => process.stdout.write(`${line}\n`));
     });
   program
     .command("load")

@@ -2,6 +2,7 @@
 import {
   closeSync,
   fdatasyncSync,
+  fstatSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -43,12 +44,16 @@ export function writeAll(fd: number, bytes: Uint8Array, position: number): void 
   }
 }
 
+/** Lengths above are held against the file's size before memory is taken: they may come from corrupt bytes. */
+const UNCHECKED_BYTES_MAX = 1 << 20;
+
 /** Reads `length` bytes at `position` into fresh memory; shorter only at the end of the file. */
 export function readAt(fd: number, position: number, length: number): Buffer<ArrayBuffer> {
-  const bytes = Buffer.allocUnsafeSlow(length);
+  const there = length > UNCHECKED_BYTES_MAX ? Math.max(0, fstatSync(fd).size - position) : length;
+  const bytes = Buffer.allocUnsafeSlow(Math.min(length, there));
   let at = 0;
-  while (at < length) {
-    const count = readSync(fd, bytes, at, length - at, position + at);
+  while (at < bytes.length) {
+    const count = readSync(fd, bytes, at, bytes.length - at, position + at);
     if (count === 0) break;
     at += count;
   }

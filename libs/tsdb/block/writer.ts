@@ -13,6 +13,7 @@ import { type Chunk, holdsFloats, sampleCount } from "../chunk/encoding.ts";
 import { FileWriter, syncFolder, writeFileAtomic } from "../files.ts";
 import { PackedSymbols } from "../index/packed-symbols.ts";
 import { IndexWriter } from "../index/writer.ts";
+import { StoredChunk } from "./chunk-entry.ts";
 import { type BlockMeta, formatMeta, type ThanosMeta } from "./meta.ts";
 import { SegmentWriter } from "./segment-writer.ts";
 import { NO_TOMBSTONES, writeTombstones } from "./tombstones.ts";
@@ -63,6 +64,11 @@ export class BlockWriter {
     this.#segments = new SegmentWriter(join(this.#temporary, "chunks"), limits.segmentBytesMax);
   }
 
+  /** Where the block is until it is published. */
+  get temporaryPath(): string {
+    return this.#temporary;
+  }
+
   get seriesCount(): number {
     return this.#index.seriesCount;
   }
@@ -76,14 +82,20 @@ export class BlockWriter {
     this.#segments.write(chunks, this.#refs);
     this.#index.addSeries(labels, chunks, this.#refs);
     this.#chunkCount += chunks.length;
-    for (const { encoding, data } of chunks) {
-      if (holdsFloats(encoding)) this.#floatCount += sampleCount(encoding, data, 0);
-      else this.#histogramCount += sampleCount(encoding, data, 0);
+    for (const chunk of chunks) {
+      const samples = chunk instanceof StoredChunk ? chunk.sampleCount : sampleCount(chunk.encoding, chunk.data, 0);
+      if (holdsFloats(chunk.encoding)) this.#floatCount += samples;
+      else this.#histogramCount += samples;
     }
   }
 
   /** Completes the block. A block without series is a caller's mistake: there is nothing to keep. */
-  finish({ ulid, minTime, maxTime, compaction, thanos }: BlockIdentity): WrittenBlock {
+  finish(identity: BlockIdentity): WrittenBlock {
+    return this.publish(this.complete(identity));
+  }
+
+  /** The first half of `finish`: all is written, durably, in the temporary folder, where it can be verified. */
+  complete({ ulid, minTime, maxTime, compaction, thanos }: BlockIdentity): BlockMeta {
     assert(this.seriesCount > 0, "a block without series");
     this.#segments.close();
     this.#index.finish();
@@ -107,6 +119,11 @@ export class BlockWriter {
     writeFileAtomic(join(this.#temporary, "meta.json"), formatMeta(meta));
     syncFolder(join(this.#temporary, "chunks"));
     syncFolder(this.#temporary);
+    return meta;
+  }
+
+  /** The second half: gives the block its name. */
+  publish(meta: BlockMeta): WrittenBlock {
     renameSync(this.#temporary, this.#path);
     syncFolder(dirname(this.#path));
     const { seriesBytesMax } = this.#index;
