@@ -2,6 +2,7 @@
 import {
   closeSync,
   fdatasyncSync,
+  fstatSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -10,6 +11,7 @@ import {
   rmSync,
   writeSync,
 } from "node:fs";
+import { dirname } from "node:path";
 
 /** Makes the entries of a folder durable. */
 export function syncFolder(path: string): void {
@@ -32,6 +34,7 @@ export function writeFileAtomic(path: string, content: string | Uint8Array): voi
     closeSync(fd);
   }
   renameSync(temporary, path);
+  syncFolder(dirname(path));
 }
 
 /** Writes all of `bytes` at `position`. */
@@ -41,12 +44,16 @@ export function writeAll(fd: number, bytes: Uint8Array, position: number): void 
   }
 }
 
+/** Lengths above are held against the file's size before memory is taken: they may come from corrupt bytes. */
+const UNCHECKED_BYTES_MAX = 1 << 20;
+
 /** Reads `length` bytes at `position` into fresh memory; shorter only at the end of the file. */
 export function readAt(fd: number, position: number, length: number): Buffer<ArrayBuffer> {
-  const bytes = Buffer.allocUnsafeSlow(length);
+  const there = length > UNCHECKED_BYTES_MAX ? Math.max(0, fstatSync(fd).size - position) : length;
+  const bytes = Buffer.allocUnsafeSlow(Math.min(length, there));
   let at = 0;
-  while (at < length) {
-    const count = readSync(fd, bytes, at, length - at, position + at);
+  while (at < bytes.length) {
+    const count = readSync(fd, bytes, at, bytes.length - at, position + at);
     if (count === 0) break;
     at += count;
   }
@@ -56,7 +63,9 @@ export function readAt(fd: number, position: number, length: number): Buffer<Arr
 /** Renames out of sight first, so that a half-deleted folder is never taken for a block. */
 export function removeFolder(path: string): void {
   const hidden = `${path}.tmp-for-deletion`;
+  rmSync(hidden, { recursive: true, force: true }); // what a crash left of another try
   renameSync(path, hidden);
+  syncFolder(dirname(path));
   rmSync(hidden, { recursive: true, force: true });
 }
 
@@ -64,15 +73,18 @@ export function ensureFolder(path: string): void {
   mkdirSync(path, { recursive: true });
 }
 
-/** A file written front to back through a buffer. */
+const ZEROS = new Uint8Array(16);
+
+/** A file written front to back through a buffer. What was written can be read again before it is closed. */
 export class FileWriter {
   readonly #fd: number;
   readonly #buffer = Buffer.allocUnsafeSlow(1 << 20);
   #buffered = 0;
   #flushed = 0;
+  #open = true;
 
   constructor(path: string) {
-    this.#fd = openSync(path, "wx");
+    this.#fd = openSync(path, "wx+");
   }
 
   get length(): number {
@@ -90,6 +102,18 @@ export class FileWriter {
     }
   }
 
+  /** Zeros up to the next multiple of `to` (≤ 16). */
+  align(to: number): void {
+    const padding = (to - (this.length % to)) % to;
+    if (padding > 0) this.write(ZEROS.subarray(0, padding));
+  }
+
+  /** Bytes written earlier; shorter only at the end. */
+  read(position: number, length: number): Uint8Array {
+    this.#flush();
+    return readAt(this.#fd, position, length);
+  }
+
   #flush(): void {
     writeAll(this.#fd, this.#buffer.subarray(0, this.#buffered), this.#flushed);
     this.#flushed += this.#buffered;
@@ -102,11 +126,13 @@ export class FileWriter {
       this.#flush();
       fdatasyncSync(this.#fd);
     } finally {
-      closeSync(this.#fd);
+      this.abandon();
     }
   }
 
+  /** Closes the file, if it is open, as it is. */
   abandon(): void {
-    closeSync(this.#fd);
+    if (this.#open) closeSync(this.#fd);
+    this.#open = false;
   }
 }

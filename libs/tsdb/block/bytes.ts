@@ -1,7 +1,7 @@
 /** Where the bytes of a block come from: its folder here, its objects in a bucket elsewhere. */
-import { closeSync, fstatSync, openSync, readdirSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { CorruptionError } from "#libs/kit/errors.ts";
+import { codeOf, CorruptionError } from "#libs/kit/errors.ts";
 import { readAt } from "../files.ts";
 
 export interface BlockBytes {
@@ -12,6 +12,8 @@ export interface BlockBytes {
   readonly index: (offset: number, length: number) => Promise<Uint8Array>;
   /** `segment` from 0. Shorter than asked only at the end of the file. */
   readonly chunks: (segment: number, offset: number, length: number) => Promise<Uint8Array>;
+  /** The tombstones file; undefined where there is none. A place that keeps none has no such function. */
+  readonly tombstones?: () => Promise<Uint8Array | undefined>;
   readonly close: () => void;
 }
 
@@ -29,7 +31,8 @@ export function openBlockFolder(path: string): BlockBytes {
     names = readdirSync(join(path, "chunks"))
       .filter((name) => /^\d{6,}$/.test(name))
       .sort();
-  } catch {
+  } catch (error) {
+    if (codeOf(error) !== "ENOENT") throw error;
     names = []; // a block without series may have no chunks folder
   }
   const segments: (number | undefined)[] = [];
@@ -42,6 +45,14 @@ export function openBlockFolder(path: string): BlockBytes {
       if (name === undefined) throw new CorruptionError(path, 0, `chunk segment ${segment + 1} is missing`);
       const fd = (segments[segment] ??= fdOf(join(path, "chunks", name)));
       return readAt(fd, offset, length);
+    },
+    tombstones: async () => {
+      try {
+        return readFileSync(join(path, "tombstones"));
+      } catch (error) {
+        if (codeOf(error) === "ENOENT") return undefined;
+        throw error;
+      }
     },
     close: () => {
       for (const fd of open.splice(0)) closeSync(fd);

@@ -3,14 +3,69 @@
  * Format: prometheus/tsdb/docs/format/chunks.md.
  */
 import { CorruptionError } from "#libs/kit/errors.ts";
+import { type Chunk, sampleCount } from "../chunk/encoding.ts";
 import { crc32c } from "../encoding/crc32c.ts";
-import { ByteReader } from "../encoding/reader.ts";
 
 export const SEGMENT_MAGIC = 0x85bd40dd;
 export const SEGMENT_HEADER_BYTES = 8;
 export const SEGMENT_BYTES_MAX = 512 * 1024 * 1024;
 /** Most bytes around the data: length as uvarint, encoding, checksum. */
 export const CHUNK_ENTRY_OVERHEAD = 10;
+
+/**
+ * A chunk in the bytes of a segment. Its checksum is verified when `data` is asked for first: an entry that is only
+ * copied takes its checksum along.
+ */
+export class StoredChunk implements Chunk {
+  readonly mint: number;
+  readonly maxt: number;
+  /** The entry is `bytes[from, to)`. */
+  readonly bytes: Uint8Array;
+  readonly from: number;
+  readonly to: number;
+  readonly encoding: number;
+  readonly #dataFrom: number;
+  readonly #window: SegmentWindow;
+  #isVerified = false;
+
+  /** The window holds the entry, `length` bytes from `from` on, as `chunkEntryBytes` tells. */
+  constructor(mint: number, maxt: number, window: SegmentWindow, from: number, length: number) {
+    const { bytes } = window;
+    let encodingAt = from + 1;
+    while (bytes[encodingAt - 1]! >= 0x80) encodingAt++;
+    this.mint = mint;
+    this.maxt = maxt;
+    this.bytes = bytes;
+    this.from = from;
+    this.to = from + length;
+    this.encoding = bytes[encodingAt]!;
+    this.#dataFrom = encodingAt + 1;
+    this.#window = window;
+  }
+
+  /** @throws CorruptionError when the checksum is wrong. */
+  get data(): Uint8Array {
+    if (!this.#isVerified) readChunkEntry(this.bytes, this.from, this.#window.file, this.#window.base);
+    this.#isVerified = true;
+    return this.bytes.subarray(this.#dataFrom, this.to - 4);
+  }
+
+  get dataLength(): number {
+    return this.to - 4 - this.#dataFrom;
+  }
+
+  /** As `sampleCount` of data that need not be verified; 0 when it is too short for a count. */
+  get sampleCount(): number {
+    return this.dataLength < 2 ? 0 : sampleCount(this.encoding, this.bytes, this.#dataFrom);
+  }
+}
+
+/** Bytes of a segment from `base` of the file on; they outlive all chunks made of them. */
+export interface SegmentWindow {
+  readonly bytes: Uint8Array;
+  readonly file: string;
+  readonly base: number;
+}
 
 /** Where a chunk's data lies in `bytes`. */
 export interface ChunkEntry {
@@ -19,28 +74,35 @@ export interface ChunkEntry {
   readonly length: number;
 }
 
-/** Bytes of the entry at `from` when they can be told, else undefined: the caller reads more. */
+/** Bytes of the entry at `from` when they can be told, else undefined: the caller reads more. 0: it is none. */
 export function chunkEntryBytes(bytes: Uint8Array, from: number): number | undefined {
   let length = 0;
-  let scale = 1;
-  for (let i = 0; i < 5; i++) {
+  for (let i = 0; i < 4; i++) {
     const byte = bytes[from + i];
     if (byte === undefined) return undefined;
-    length += (byte & 0x7f) * scale;
+    length |= (byte & 0x7f) << (7 * i);
     if (byte < 0x80) return i + 1 + 1 + length + 4;
-    scale *= 128;
   }
-  return 0;
+  const last = bytes[from + 4];
+  if (last === undefined) return undefined;
+  return last < 0x80 ? 5 + 1 + length + last * 2 ** 28 + 4 : 0;
 }
 
 /** @throws CorruptionError when the entry is cut short or its checksum is wrong. */
 export function readChunkEntry(bytes: Uint8Array, from: number, file: string, base: number): ChunkEntry {
-  const reader = new ByteReader(bytes, file, from, bytes.length, base);
-  const length = reader.uvarint();
-  const encodingAt = reader.at;
-  reader.need(1 + length + 4);
-  const end = encodingAt + 1 + length;
-  const stored = new ByteReader(bytes, file, end, end + 4, base).u32();
+  const need = chunkEntryBytes(bytes, from);
+  if (need === undefined || from + need > bytes.length) {
+    throw new CorruptionError(
+      file,
+      base + from,
+      `chunk of ${need ?? "unknown"} bytes, ${bytes.length - from} are left`,
+    );
+  }
+  if (need === 0) throw new CorruptionError(file, base + from, "chunk: length of more than 5 bytes");
+  const end = from + need - 4;
+  let encodingAt = from + 1;
+  while (bytes[encodingAt - 1]! >= 0x80) encodingAt++;
+  const stored = ((bytes[end]! << 24) | (bytes[end + 1]! << 16) | (bytes[end + 2]! << 8) | bytes[end + 3]!) >>> 0;
   if (crc32c(bytes, encodingAt, end) !== stored) throw new CorruptionError(file, base + from, "chunk: checksum");
-  return { encoding: bytes[encodingAt]!, from: encodingAt + 1, length };
+  return { encoding: bytes[encodingAt]!, from: encodingAt + 1, length: end - encodingAt - 1 };
 }

@@ -16,7 +16,9 @@ import { FRAME_BYTES, FRAME_SERIES, type SeriesQuery } from "../select.ts";
 import { FrameBuilder, type SeriesFrame } from "../series/frame.ts";
 import type { BlockBytes } from "./bytes.ts";
 import { chunkEntryBytes, readChunkEntry } from "./chunk-entry.ts";
+import { cutChunk, isDeleted } from "./cut-chunks.ts";
 import type { BlockMeta } from "./meta.ts";
+import { NO_TOMBSTONES, parseTombstones, type Tombstones } from "./tombstones.ts";
 
 /** Guesses of sizes before the bytes are there; too small costs one more read. */
 const SERIES_BYTES_GUESS = 4096;
@@ -31,13 +33,15 @@ export class BlockReader implements PostingsSource {
   readonly meta: BlockMeta;
   readonly header: IndexHeader;
   readonly #bytes: BlockBytes;
+  readonly #tombstones: Tombstones;
   readonly #seriesBytesGuess: number;
   readonly #chunkBytesGuess: number;
 
-  constructor(meta: BlockMeta, header: IndexHeader, bytes: BlockBytes) {
+  constructor(meta: BlockMeta, header: IndexHeader, bytes: BlockBytes, tombstones: Tombstones = NO_TOMBSTONES) {
     this.meta = meta;
     this.header = header;
     this.#bytes = bytes;
+    this.#tombstones = tombstones;
     this.#seriesBytesGuess = meta.thanos?.index_stats?.series_max_size ?? SERIES_BYTES_GUESS;
     this.#chunkBytesGuess = meta.thanos?.index_stats?.chunk_max_size ?? CHUNK_BYTES_GUESS;
   }
@@ -106,7 +110,7 @@ export class BlockReader implements PostingsSource {
   }
 
   /**
-   * The matching series as frames. `external` labels are added to each (they win over the series' own) and `dropped`
+   * The matching series as frames, without what tombstones delete. `external` labels are added to each (they win over the series' own) and `dropped`
    * ones left out; the order is that of the block's own labels.
    */
   async *frames(query: SeriesQuery, signal: AbortSignal): AsyncGenerator<SeriesFrame> {
@@ -124,21 +128,27 @@ export class BlockReader implements PostingsSource {
       return id;
     };
     let sent = 0;
-    let batch: SeriesEntry[] = [];
+    let batch: { readonly entry: SeriesEntry; readonly wanted: readonly ChunkMeta[]; readonly ref: number }[] = [];
     const addBatch = async (): Promise<void> => {
-      const chunks = query.skipChunks ? undefined : await this.#fetchChunks(batch, query.mint, query.maxt);
-      for (const entry of batch) {
-        const wanted = entry.chunks.filter((chunk) => chunk.maxt >= query.mint && chunk.mint <= query.maxt);
+      const chunks = query.skipChunks ? undefined : await this.#fetchChunks(batch.flatMap(({ wanted }) => wanted));
+      for (const { entry, wanted, ref } of batch) {
         for (let i = 0; i < entry.labelRefs.length; i += 2)
           builder.label(idOf(entry.labelRefs[i]!), idOf(entry.labelRefs[i + 1]!));
-        if (chunks !== undefined) for (const meta of wanted) chunks.addTo(builder, meta);
+        const deleted = this.#tombstones.get(ref);
+        if (chunks !== undefined && deleted !== undefined) {
+          for (const meta of wanted) {
+            for (const { mint, maxt, encoding, data } of cutChunk(chunks.chunk(meta), deleted, this.#bytes.name))
+              builder.chunk(mint, maxt, encoding, data, 0, data.length);
+          }
+        } else if (chunks !== undefined) for (const meta of wanted) chunks.addTo(builder, meta);
         builder.endSeries();
       }
       batch = [];
     };
     for await (const entry of this.entries(refs)) {
-      if (!entry.chunks.some((chunk) => chunk.maxt >= query.mint && chunk.mint <= query.maxt)) continue;
-      batch.push(entry);
+      const wanted = this.#wantedChunks(entry, query);
+      if (wanted.length === 0) continue;
+      batch.push({ entry, wanted, ref: entry.ref });
       sent++;
       if (batch.length >= BATCH_SERIES || sent === query.limit) {
         await addBatch();
@@ -151,15 +161,22 @@ export class BlockReader implements PostingsSource {
     if (builder.seriesCount > 0) yield builder.take();
   }
 
+  /** The chunks that reach into the range and are not deleted as a whole. */
+  #wantedChunks({ chunks, ref }: SeriesEntry & { readonly ref: number }, { mint, maxt }: SeriesQuery): ChunkMeta[] {
+    const deleted = this.#tombstones.get(ref);
+    return chunks.filter(
+      (chunk) => chunk.maxt >= mint && chunk.mint <= maxt && (deleted === undefined || !isDeleted(chunk, deleted)),
+    );
+  }
+
   /** Every chunk of an entry, for dumps and rewrites. */
   async chunksOf(entry: SeriesEntry): Promise<Chunk[]> {
-    const fetched = await this.#fetchChunks([entry], -Infinity, Infinity);
+    const fetched = await this.#fetchChunks(entry.chunks);
     return entry.chunks.map((meta) => fetched.chunk(meta));
   }
 
-  async #fetchChunks(entries: readonly SeriesEntry[], mint: number, maxt: number): Promise<FetchedChunks> {
-    const metas = entries.flatMap((entry) => entry.chunks.filter((chunk) => chunk.maxt >= mint && chunk.mint <= maxt));
-    metas.sort((a, b) => a.segment - b.segment || a.offset - b.offset);
+  async #fetchChunks(wanted: readonly ChunkMeta[]): Promise<FetchedChunks> {
+    const metas = wanted.toSorted((a, b) => a.segment - b.segment || a.offset - b.offset);
     const fetched = new FetchedChunks(this.#bytes.name);
     for (let i = 0; i < metas.length;) {
       const first = metas[i]!;
@@ -257,11 +274,17 @@ class FetchedChunks {
   }
 }
 
-/** Opens a block's reader with the header read from its index. `bytes` are closed when that fails. */
+/** Opens a block's reader with the header read from its index, and its tombstones. `bytes` are closed when that fails. */
 export async function openBlock(meta: BlockMeta, bytes: BlockBytes): Promise<BlockReader> {
   try {
     const header = await readIndexHeader(bytes.index, await bytes.indexSize(), `${bytes.name}/index`);
-    return new BlockReader(meta, header, bytes);
+    const tombstones = await bytes.tombstones?.();
+    return new BlockReader(
+      meta,
+      header,
+      bytes,
+      tombstones === undefined ? NO_TOMBSTONES : parseTombstones(tombstones, `${bytes.name}/tombstones`),
+    );
   } catch (error) {
     bytes.close();
     throw error;
