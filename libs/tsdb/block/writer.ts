@@ -10,6 +10,7 @@ import { mkdirSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { assert } from "#libs/kit/assert.ts";
 import { type Chunk, holdsFloats, sampleCount } from "../chunk/encoding.ts";
+import type { Slices } from "#libs/kit/slices.ts";
 import { FileWriter, syncFolder, writeFileAtomic } from "../files.ts";
 import { PackedSymbols } from "../index/packed-symbols.ts";
 import { IndexWriter } from "../index/writer.ts";
@@ -95,10 +96,26 @@ export class BlockWriter {
   }
 
   /** The first half of `finish`: all is written, durably, in the temporary folder, where it can be verified. */
-  complete({ ulid, minTime, maxTime, compaction, thanos }: BlockIdentity): BlockMeta {
+  complete(identity: BlockIdentity): BlockMeta {
     assert(this.seriesCount > 0, "a block without series");
-    this.#segments.close();
     this.#index.finish();
+    return this.#complete(identity);
+  }
+
+  /** `finish` by slices: neither the postings nor the disk hold up the event loop. */
+  async finishSliced(identity: BlockIdentity, slices: Slices): Promise<WrittenBlock> {
+    assert(this.seriesCount > 0, "a block without series");
+    for (const step of this.#index.steps()) {
+      void step;
+      if (slices.due) await slices.breathe();
+    }
+    await this.#segments.sync();
+    await this.#indexFile.sync();
+    return this.publish(this.#complete(identity));
+  }
+
+  #complete({ ulid, minTime, maxTime, compaction, thanos }: BlockIdentity): BlockMeta {
+    this.#segments.close();
     this.#indexFile.close();
     writeTombstones(join(this.#temporary, "tombstones"), NO_TOMBSTONES);
     const meta: BlockMeta = {
