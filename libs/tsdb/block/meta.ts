@@ -36,6 +36,10 @@ export interface BlockMeta {
     readonly sources: readonly string[];
     readonly parents?: readonly { readonly ulid: string; readonly minTime: number; readonly maxTime: number }[];
     readonly hints?: readonly string[];
+    /** A merge of it came to nothing: all is deleted. */
+    readonly deletable?: boolean;
+    /** A merge of it went wrong: not tried again with others of its range. */
+    readonly failed?: boolean;
   };
   readonly version: 1;
   readonly thanos?: ThanosMeta;

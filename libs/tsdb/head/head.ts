@@ -33,6 +33,7 @@ import { type MetadataEntry, type MetadataType, seriesNames } from "./metric-met
 import { equalHistograms, type OpenHistogram } from "./open-histogram.ts";
 import { ReadView } from "./read-view.ts";
 import { recover } from "./recover.ts";
+import { RefSet } from "./ref-set.ts";
 import { BEFORE_ALL, removeSnapshots, writeSnapshot } from "./snapshot.ts";
 import { staleHistogramFor } from "./stale-histogram.ts";
 import { type HeadOptions, HeadState } from "./state.ts";
@@ -423,7 +424,7 @@ export class Head implements PostingsSource {
       const idOf = (symbol: number): number => {
         let id = symbol < streamIds.length ? streamIds[symbol]! : -1;
         if (id < 0) {
-          id = builder.symbolId(series.symbols.text(symbol));
+          id = builder.newSymbol(series.symbols.text(symbol));
           if (symbol < streamIds.length) streamIds[symbol] = id;
         }
         return id;
@@ -541,14 +542,14 @@ export class Head implements PostingsSource {
     await this.#unpinned();
     await truncateState(state, time);
     this.#predicted = new Uint32Array(Math.max(1024, state.series.refs.length));
-    const refs = new Set<number>();
-    for (let slot = 0; slot < state.series.count; slot++) refs.add(state.series.refs[slot]!);
+    const live = new RefSet(state.nextRef);
+    for (let slot = 0; slot < state.series.count; slot++) live.add(state.series.refs[slot]!);
     // A series that came back has other refs in the log than its own.
     for (const [alias, ref] of state.aliases) {
-      if (refs.has(ref)) refs.add(alias);
+      if (live.has(ref)) live.add(alias);
       else state.aliases.delete(alias);
     }
-    const needed = { mint: time, isLive: (ref: number) => refs.has(ref), metadata: this.#liveMetadata() };
+    const needed = { mint: time, isLive: (ref: number) => live.has(ref), metadata: this.#liveMetadata() };
     removeSnapshots(state.folder);
     await truncateWal(join(state.folder, "wal"), this.#wal, needed, state.options.log);
   }

@@ -107,11 +107,6 @@ export class ReadView {
     return mergeChunks(chunks, deleted ?? [], `head, series ${this.#refOf(i)}`);
   }
 
-  /** Whether the series has in-order samples before `end`. */
-  hasChunksBefore(i: number, end: number): boolean {
-    return this.#isOpenIn(i, -Infinity, end - 1) || this.#full(i, -Infinity, end - 1).length > 0;
-  }
-
   #refOf(i: number): number {
     return this.series.refs[this.slots[i]!]!;
   }

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { CorruptionError } from "#libs/kit/errors.ts";
+import { ByteWriter } from "../encoding/writer.ts";
 import { intersect, type Postings, readPostings, subtract, union } from "./postings.ts";
 
 const MAX_REF = 2 ** 32 - 1;
@@ -30,7 +31,13 @@ test("intersect, subtract and union equal the operations on sets", () => {
 });
 
 describe("readPostings", () => {
-  const bytes = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex.replaceAll(" ", ""), "hex"));
+  const withoutChecksum = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex.replaceAll(" ", ""), "hex"));
+  const bytes = (hex: string): Uint8Array => {
+    const out = new ByteWriter();
+    out.raw(withoutChecksum(hex));
+    out.crc(4);
+    return out.bytes;
+  };
 
   test("reads two refs", () => {
     expect(readPostings(bytes("0000000c 00000002 00000005 00000009"), 0, "index")).toEqual(refs(5, 9));
@@ -50,4 +57,9 @@ describe("readPostings", () => {
     new CorruptionError("index", 12, "postings do not ascend"),
   );
   rejects("a list cut short", "0000000c 00000002 00000005", new CorruptionError("index", 0, "postings cut short"));
+
+  test("rejects a wrong checksum", () => {
+    const damaged = withoutChecksum("0000000c 00000002 00000005 00000009 00000000");
+    expect(() => readPostings(damaged, 0, "index")).toThrow(new CorruptionError("index", 0, "postings: checksum"));
+  });
 });

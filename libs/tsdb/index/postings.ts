@@ -9,6 +9,7 @@
  * next/seek/at class and 15 times as fast as a generator, and the postings of a million series are 4 MB.
  */
 import { CorruptionError } from "#libs/kit/errors.ts";
+import { crc32c } from "../encoding/crc32c.ts";
 
 /** Strictly ascending series refs. Shared between queries: never write to one you were given. */
 export type Postings = Uint32Array;
@@ -19,7 +20,8 @@ export const NO_POSTINGS: Postings = new Uint32Array(0);
  * Reads the list stored as `length u32 | count u32 | ref u32 × count | crc32 u32`, big-endian, at `from`. The refs
  * are copied out: `bytes` may be a cache page that is recycled after this call.
  *
- * @throws CorruptionError when the bytes are short, the count disagrees with the length or the refs do not ascend.
+ * @throws CorruptionError when the bytes are short, the count disagrees with the length, the checksum is wrong or the
+ * refs do not ascend.
  */
 export function readPostings(bytes: Uint8Array, from: number, file: string): Postings {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -29,7 +31,9 @@ export function readPostings(bytes: Uint8Array, from: number, file: string): Pos
   if (lengthBytes !== 4 + 4 * count) {
     throw new CorruptionError(file, from, `postings of ${lengthBytes} bytes claim ${count} refs`);
   }
-  if (from + 4 + lengthBytes > bytes.length) throw new CorruptionError(file, from, "postings cut short");
+  const end = from + 4 + lengthBytes;
+  if (end + 4 > bytes.length) throw new CorruptionError(file, from, "postings cut short");
+  if (crc32c(bytes, from + 4, end) !== view.getUint32(end)) throw new CorruptionError(file, from, "postings: checksum");
   const refs = new Uint32Array(count);
   for (let i = 0, at = from + 8; i < count; i++, at += 4) {
     const ref = view.getUint32(at);
