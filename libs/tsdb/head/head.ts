@@ -26,7 +26,8 @@ import { METADATA_TYPES, type RefInterval, type RefMetadata } from "../wal/recor
 import { WalWriter } from "../wal/writer.ts";
 import { rangeEnd } from "./chunk-end.ts";
 import { entryOffset, type HeadChunkRead } from "./chunk-files.ts";
-import { cutLateChunks, cutRange, type LateChunks, sortByLabels } from "./cut.ts";
+import { cutLateChunks, cutRange, type LateChunks } from "./cut.ts";
+import { sortByLabels } from "./series-order.ts";
 import { type Exemplar, EXEMPLAR_OUTCOME, type ExemplarOutcome, type SeriesExemplars } from "./exemplars.ts";
 import { LogBatch } from "./log-batch.ts";
 import { type MetadataEntry, type MetadataType, seriesNames } from "./metric-metadata.ts";

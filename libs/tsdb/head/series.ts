@@ -55,6 +55,8 @@ export interface OpenChunk {
 export class HeadSeries {
   readonly symbols = new HeadSymbols();
   readonly postings = new HeadPostings();
+  /** The first slots by labels, as far as series-order.ts has sorted them. Replaced, never written to. */
+  order: Uint32Array = new Uint32Array(0);
   readonly arena: Arena;
   /** Open chunks that are objects, by ref. */
   readonly objects: Map<number, OpenChunk>;
