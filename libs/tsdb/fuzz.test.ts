@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { CorruptionError } from "#libs/kit/errors.ts";
+import type { Histogram } from "#libs/model/histogram.ts";
 import { createMatcher } from "#libs/model/matcher.ts";
 import { writeTestBlock } from "../../test/support/blocks.ts";
 import { seeded } from "../../test/support/write.ts";
@@ -234,7 +235,7 @@ test(`${COUNT} mutated chunks as a merge reads and writes them again`, { timeout
   bothHappened();
 });
 
-function histogram(i: number): import("#libs/model/histogram.ts").Histogram {
+function histogram(i: number): Histogram {
   return {
     isFloat: false,
     schema: i % 40 > 20 ? 1 : 0,
