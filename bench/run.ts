@@ -1,4 +1,5 @@
-/** `npm run bench [-- codec|head|block|json|servers]`: prints one table; see README.md for how to read it. */
+/** `npm run bench [-- codec|head|block|blocks|json|servers]`: prints one table; see README.md for how to read it. */
+import { blocks } from "./blocks.ts";
 import { codec } from "./codec.ts";
 import { head } from "./head.ts";
 import { jsonMatrix } from "./json-matrix.ts";
@@ -14,6 +15,7 @@ print("| what | best | median | note |\n|---|---|---|---|");
 if (runs("codec")) codec(print);
 if (runs("head")) head(print);
 if (runs("block")) await rateBlock(print);
+if (runs("blocks")) await blocks(print);
 if (runs("json")) jsonMatrix(print);
 if (runs("servers"))
   await servers(print, Number(process.env["BENCH_SERIES"] ?? 20_000), Number(process.env["BENCH_STEPS"] ?? 260));
