@@ -1,7 +1,8 @@
-/** `npm run bench [-- codec|head|block|blocks|json|servers]`: prints one table; see README.md for how to read it. */
+/** `npm run bench [-- codec|head|histograms|block|blocks|json|servers]`: one table; see README.md for how to read it. */
 import { blocks } from "./blocks.ts";
 import { codec } from "./codec.ts";
 import { head } from "./head.ts";
+import { histograms } from "./histograms.ts";
 import { jsonMatrix } from "./json-matrix.ts";
 import { rateBlock } from "./rate-block.ts";
 import { loadAverage, servers } from "./servers.ts";
@@ -14,6 +15,7 @@ print(`node ${process.version}, load average at start ${loadAverage()}\n`);
 print("| what | best | median | note |\n|---|---|---|---|");
 if (runs("codec")) codec(print);
 if (runs("head")) head(print);
+if (runs("histograms")) histograms(print);
 if (runs("block")) await rateBlock(print);
 if (runs("blocks")) await blocks(print);
 if (runs("json")) jsonMatrix(print);

@@ -70,8 +70,8 @@ function timeOf(flag: string, text: string | undefined, missing: number): number
   return Number(text);
 }
 
-/** The samples in range as JSON: `[time, value]`, or `[time, value, start timestamp]` where that is known. */
-function samplesOf(chunk: Chunk, mint: number, maxt: number, where: string): string[] {
+/** The samples of a chunk in range as JSON: `[time, value]`, or `[time, value, start timestamp]` where that is known. */
+export function samplesOf(chunk: Chunk, mint: number, maxt: number, where: string): string[] {
   const { data, encoding } = chunk;
   const codec = CODECS[encoding];
   if (codec === undefined) throw new CorruptionError(where, 0, `a chunk of encoding ${encoding}`);
@@ -90,7 +90,7 @@ function samplesOf(chunk: Chunk, mint: number, maxt: number, where: string): str
   return samples;
 }
 
-function histogramText(h: Histogram): string {
+export function histogramText(h: Histogram): string {
   const floats = (values: Float64Array): string => `[${Array.from(values, (_, i) => quoted(values, i)).join(",")}]`;
   const counts = h.isFloat
     ? {

@@ -27,12 +27,20 @@ export function formatPlain(value: number): string {
   return `${sign}${digits.padEnd(point, "0")}`;
 }
 
-/** `FormatFloat(v, 'g', -1, 64)`: an exponent below 1e-4 and from 1e21. */
+/** `FormatFloat(v, 'g', -1, 64)`, and `%g` and `%v` of a float: an exponent below 1e-4 and from 1e6. */
 export function formatG(value: number): string {
   if (!Number.isFinite(value)) return formatValue(value);
   const absolute = Math.abs(value);
-  if (value === 0 || (absolute >= 1e-4 && absolute < 1e21)) return formatPlain(value);
+  if (value === 0 || (absolute >= 1e-4 && absolute < 1e6)) return formatPlain(value);
   return formatE(value);
+}
+
+/** `%.Ng`: so many significant digits, trailing zeros left out. */
+export function formatDigits(value: number, digits: number): string {
+  if (!Number.isFinite(value)) return formatValue(value);
+  const rounded = Number(value.toPrecision(digits));
+  const exponent = rounded === 0 ? 0 : Number(rounded.toExponential().split("e")[1]);
+  return exponent < -4 || exponent >= digits ? formatE(rounded) : formatPlain(rounded);
 }
 
 /** `FormatFloat(v, 'e', -1, 64)`: 1.5e+06. */

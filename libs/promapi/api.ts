@@ -6,9 +6,14 @@ import { BUILD } from "#libs/kit/build.ts";
 import { compareLabels, type Labels } from "#libs/model/labels.ts";
 import type { MatcherSpec } from "#libs/model/matcher.ts";
 import type { Engine, QueryResult } from "#libs/promql/engine.ts";
+import type { Expr } from "#libs/promql/parser/ast.ts";
+import { ALL_OFF, type ParserOptions } from "#libs/promql/parser/options.ts";
+import { parseQuery } from "#libs/promql/parser/parser.ts";
+import { prettyExpr } from "#libs/promql/parser/pretty.ts";
 import type { QueryStorage } from "#libs/promql/storage.ts";
 import { JsonWriter } from "./json-writer.ts";
 import { invalid, Params } from "./params.ts";
+import { exprToJson } from "./parse-query.ts";
 import { writeNotes, writeResult } from "./results.ts";
 
 export interface ApiRequest {
@@ -71,6 +76,8 @@ export interface DataSource {
 
 export interface ApiOptions {
   readonly engine: Engine;
+  /** Of `parse_query` and `format_query`; what the engine parses with. */
+  readonly parser?: ParserOptions | undefined;
   readonly source: DataSource;
   readonly now: () => number;
   /** flag → value, secrets masked. */
@@ -110,6 +117,10 @@ export class PrometheusApi {
         return this.#query(request, params, signal);
       case "query_range":
         return this.#queryRange(request, params, signal);
+      case "parse_query":
+        return success(exprToJson(this.#parse(params)));
+      case "format_query":
+        return success(prettyExpr(this.#parse(params)));
       case "labels":
         return this.#labels(request, params, signal);
       case "series":
@@ -155,6 +166,14 @@ export class PrometheusApi {
       partialResponse: partial === "" ? undefined : params.boolean("partial_response", false),
       replicaLabels: replicas.length === 0 ? undefined : replicas,
     };
+  }
+
+  #parse(params: Params): Expr {
+    try {
+      return parseQuery(params.get("query"), this.#options.parser ?? ALL_OFF);
+    } catch (error) {
+      throw error instanceof BadRequestError ? invalid("query", error.message) : error;
+    }
   }
 
   async #query(request: ApiRequest, params: Params, signal: AbortSignal): Promise<ApiResponse> {

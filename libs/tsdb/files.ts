@@ -1,6 +1,7 @@
 /** File system steps that a crash must not undo or half show. */
 import {
   closeSync,
+  fdatasync,
   fdatasyncSync,
   fstatSync,
   fsyncSync,
@@ -119,6 +120,14 @@ export class FileWriter {
     writeAll(this.#fd, this.#buffer.subarray(0, this.#buffered), this.#flushed);
     this.#flushed += this.#buffered;
     this.#buffered = 0;
+  }
+
+  /** Resolves when what was written is on the disk: `close` then does not wait. */
+  sync(): Promise<void> {
+    this.#flush();
+    return new Promise((resolve, reject) =>
+      fdatasync(this.#fd, (error) => (error === null ? resolve() : reject(error))),
+    );
   }
 
   /** Durable once it returns. */

@@ -8,17 +8,21 @@ import { Gate } from "#libs/kit/gate.ts";
 import { type Handlers, Transfer } from "#libs/kit/rpc.ts";
 import { type ApiRequest, errorResponse, type MetricMetadata, PrometheusApi } from "#libs/promapi/api.ts";
 import { Engine } from "#libs/promql/engine.ts";
+import { engineFeatures } from "#libs/promql/features.ts";
 import { storeBytesHandlers } from "#libs/storeapi/grpc-server.ts";
 import { storeOf } from "#libs/storeapi/port.ts";
 import { type KnownStore, ProxyStore } from "#libs/storeapi/proxy.ts";
 import type { Store, StoreInfo } from "#libs/storeapi/store.ts";
 import type { QuerierConfig } from "./config.ts";
+import { ThreadScanPool } from "./scan-threads.ts";
 import { StoreSource } from "./source.ts";
 
 export interface EvaluateConfig {
   readonly querier: QuerierConfig;
   /** Components of this process that are stores. */
   readonly localStores: readonly string[];
+  /** Components that scan for this one. */
+  readonly scanners: readonly string[];
   readonly flags: Readonly<Record<string, string>>;
   readonly startedAtMs: number;
   readonly retentionMs: number;
@@ -67,12 +71,17 @@ export const start: StartComponent<EvaluateConfig> = async (config, context) => 
     10 * querier.maxConcurrent,
   );
   const metrics = createMetrics(context.env.metrics, gate);
+  const features = engineFeatures(querier.enableFeature);
   const api = new PrometheusApi({
+    parser: features.parser,
     engine: new Engine({
       lookbackMs: querier.lookbackMs,
       timeoutMs: querier.timeoutMs,
       samplesMax: querier.maxSamples,
+      memoryBytesMax: querier.maxMemoryBytes,
       defaultStepMs: querier.defaultStepMs,
+      ...features,
+      scanPool: config.scanners.length === 0 ? undefined : new ThreadScanPool(config.scanners.map(context.peer)),
     }),
     source,
     now: () => env.now(),

@@ -27,7 +27,12 @@ export const receiverOptions = {
   outOfOrderMs: duration(
     "tsdb.out-of-order.time-window",
     "0s",
-    "Not supported yet: must be 0s. Late samples are refused as out of order.",
+    "How far behind the newest sample late ones are taken. 0s: none, they are refused as out of order.",
+  ),
+  exemplarsMax: integer(
+    "tsdb.max-exemplars",
+    0,
+    "Most exemplars a tenant may have in memory, the newest. 0 keeps none.",
   ),
   walFsyncIntervalMs: duration(
     "wal.fsync-interval",

@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { messageOf, reactionTo } from "#libs/kit/errors.ts";
 import type { Peer } from "#libs/kit/rpc.ts";
 import { tenantOf } from "#libs/model/tenant.ts";
-import type { WriteAnswer, WriteCall } from "./ingest.ts";
+import type { WriteAnswer, WriteCall, Written } from "./ingest.ts";
 import type { WriteVersion } from "./write-request.ts";
 
 export interface WriteRoutes {
@@ -42,12 +42,12 @@ async function write(
     );
   }
   const body = (request.body as Buffer | undefined) ?? Buffer.alloc(0);
-  const stats = (samples: number): void => {
+  const stats = ({ samples, histograms, exemplars }: Written): void => {
     if (content.version !== 2) return;
     void reply
       .header("X-Prometheus-Remote-Write-Samples-Written", String(samples))
-      .header("X-Prometheus-Remote-Write-Histograms-Written", "0")
-      .header("X-Prometheus-Remote-Write-Exemplars-Written", "0");
+      .header("X-Prometheus-Remote-Write-Histograms-Written", String(histograms))
+      .header("X-Prometheus-Remote-Write-Exemplars-Written", String(exemplars));
   };
   try {
     const tenant = tenantOf(request.headers, config.tenantHeader, config.defaultTenant);
@@ -55,13 +55,13 @@ async function write(
     const bytes = body.byteLength === body.buffer.byteLength ? body : Uint8Array.prototype.slice.call(body);
     const call: WriteCall = { tenant, version: content.version, encoding, body: bytes };
     const answer = await receiver.call<WriteAnswer>("write", call, undefined, [bytes.buffer as ArrayBuffer]);
-    stats(answer.samples);
+    stats(answer.written);
     return answer.status === 204
       ? await reply.code(204).send()
       : await refuse(reply, answer.status, answer.text.trimEnd());
   } catch (error) {
     const reaction = reactionTo(error);
-    if (reaction.httpStatus >= 500) stats(0);
+    if (reaction.httpStatus >= 500) stats({ samples: 0, histograms: 0, exemplars: 0 });
     return refuse(
       reply,
       error instanceof Error && error.name === "LimitError" ? 429 : reaction.httpStatus,

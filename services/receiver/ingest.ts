@@ -10,6 +10,7 @@ import { every } from "#libs/kit/every.ts";
 import type { ComponentContext, StartComponent } from "#libs/kit/host.ts";
 import type { Handlers } from "#libs/kit/rpc.ts";
 import { labelsFrom } from "#libs/model/labels.ts";
+import { createMatcher, type MatcherSpec } from "#libs/model/matcher.ts";
 import { type Bucket, openBucket, type BucketConfig } from "#libs/objstore/bucket.ts";
 import { ProxyStore } from "#libs/storeapi/proxy.ts";
 import { storeHandlers } from "#libs/storeapi/port.ts";
@@ -40,7 +41,23 @@ export interface WriteCall {
 export interface WriteAnswer {
   readonly status: number;
   readonly text: string;
+  readonly written: Written;
+}
+
+/** Exemplars of the series that one of the lists of matchers selects. */
+export interface ExemplarsCall {
+  readonly tenant: string;
+  readonly matchers: readonly (readonly MatcherSpec[])[];
+  /** Milliseconds, both inclusive. */
+  readonly mint: number;
+  readonly maxt: number;
+}
+
+/** What of a request is stored: the counts that 2.0 answers. */
+export interface Written {
   readonly samples: number;
+  readonly histograms: number;
+  readonly exemplars: number;
 }
 
 class Tenants {
@@ -84,12 +101,19 @@ class Tenants {
   }
 
   open(tenant: string): Promise<TenantStore> {
-    const { tsdbPath, tenantLabel, labels, seriesMax } = this.#config;
+    const { tsdbPath, tenantLabel, labels, seriesMax, outOfOrderMs, exemplarsMax } = this.#config;
     const folder = join(tsdbPath, tenant);
     const external = labelsFrom([...labels, [tenantLabel, tenant]]);
     // The seed keeps senders from choosing labels that collide; it need not outlive the process.
     const seed = new DataView(crypto.getRandomValues(new Uint8Array(4)).buffer).getInt32(0);
-    const options = { rangeMs: BLOCK_RANGE_MS, seriesMax, seed, log: this.#context.env.log };
+    const options = {
+      rangeMs: BLOCK_RANGE_MS,
+      seriesMax,
+      seed,
+      outOfOrderMs,
+      exemplarsMax,
+      log: this.#context.env.log,
+    };
     const store = TenantStore.open(tenant, folder, external, options, this.#context.env);
     this.#stores.set(tenant, store);
     store.catch(() => this.#stores.delete(tenant)); // the caller sees the reason; the next request tries again
@@ -105,10 +129,10 @@ class Tenants {
       await store.cut(async () => undefined);
       await this.#ship(tenant, store);
       const oldest = env.now() - this.#config.retentionMs;
-      const newest = store.blocks.reduce((max, { meta }) => Math.max(max, meta.maxTime), -Infinity);
+      const newest = store.newestInOrder;
       for (const block of store.blocks) {
         // The newest block stays: it tells a restart where the head begins.
-        if (this.#config.retentionMs === 0 || block.meta.maxTime > oldest || block.meta.maxTime === newest) continue;
+        if (this.#config.retentionMs === 0 || block.meta.maxTime > oldest || block === newest) continue;
         if (this.#bucket !== undefined && this.#shippers.get(tenant)?.isUploaded(block.meta.ulid) !== true) continue;
         store.drop(block);
         env.log.info({ block: block.meta.ulid, tenant }, "local block deleted after its retention");
@@ -174,23 +198,21 @@ export const start: StartComponent<IngestConfig> = async ({ receiver, bucket: bu
     const message = decompress(compressed, encoding, receiver.requestBytesMax);
     const latestTime = receiver.tooFarInFutureMs === 0 ? Infinity : env.now() + receiver.tooFarInFutureMs;
     const outcome = applyWrite(store.head, message, version, { ...limits, latestTime });
-    store.addMetadata(outcome.metadata);
     if (receiver.walFsyncIntervalMs === 0) await store.head.durable();
-    metrics.samples.inc({ tenant }, outcome.samplesStored);
+    const { samplesStored, histogramsStored, exemplarsStored } = outcome;
+    const stored = samplesStored + histogramsStored;
+    metrics.samples.inc({ tenant }, stored);
     for (const [reason, count] of outcome.refused) metrics.refused.inc({ tenant, reason }, count);
-    if (outcome.exemplarsDropped > 0) metrics.exemplars.inc({ tenant }, outcome.exemplarsDropped);
-    sinceCheck += outcome.samplesStored;
+    if (outcome.exemplarsStored > 0) metrics.exemplars.inc({ tenant }, outcome.exemplarsStored);
+    sinceCheck += stored;
     if (sinceCheck >= CUT_CHECK_SAMPLES) {
       sinceCheck = 0;
       if (store.head.isCuttable)
         void maintain().catch((err: unknown) => env.log.error({ err }, "head maintenance failed; it is tried again"));
     }
-    if (outcome.errors.length === 0) return { status: 204, text: "", samples: outcome.samplesStored };
-    return {
-      status: outcome.isLimit ? 429 : 400,
-      text: errorText(version, outcome.errors, outcome.samplesStored),
-      samples: outcome.samplesStored,
-    };
+    const written = { samples: samplesStored, histograms: histogramsStored, exemplars: exemplarsStored };
+    if (outcome.errors.length === 0) return { status: 204, text: "", written };
+    return { status: outcome.isLimit ? 429 : 400, text: errorText(version, outcome.errors, stored), written };
   };
 
   const proxy = new ProxyStore("receiver", "receive", async () =>
@@ -210,7 +232,12 @@ export const start: StartComponent<IngestConfig> = async ({ receiver, bucket: bu
     },
     metadata: async (tenant: string) => {
       const store = (await tenants.all).find(({ folder }) => folder === join(receiver.tsdbPath, tenant));
-      return [...(store?.metadata ?? [])];
+      return [...(store?.head.metadata() ?? [])];
+    },
+    exemplars: async ({ tenant, matchers, mint, maxt }: ExemplarsCall) => {
+      const store = (await tenants.all).find(({ folder }) => folder === join(receiver.tsdbPath, tenant));
+      const sets = matchers.map((set) => set.map(createMatcher));
+      return store?.head.exemplars(sets, mint, maxt) ?? [];
     },
     headStats: async (tenant: string) => {
       const store = (await tenants.all).find(({ folder }) => folder === join(receiver.tsdbPath, tenant));
@@ -293,8 +320,8 @@ function createMetrics({ env }: ComponentContext, tenants: Tenants): Metrics {
       registers,
     }),
     exemplars: new Counter({
-      name: "cairn_receive_dropped_exemplars_total",
-      help: "Exemplars that came with samples; they are not stored yet.",
+      name: "cairn_receive_exemplars_total",
+      help: "Exemplars accepted; they are kept when --tsdb.max-exemplars is not 0.",
       labelNames: ["tenant"],
       registers,
     }),

@@ -5,7 +5,6 @@
  */
 import type { Env } from "#libs/kit/env.ts";
 import { createHttpServer } from "#libs/kit/admin-server.ts";
-import { BadRequestError } from "#libs/kit/errors.ts";
 import { serveGrpc } from "#libs/kit/grpc.ts";
 import { type Host, startHost, type ThreadSpec } from "#libs/kit/host.ts";
 import type { LogConfig } from "#libs/kit/log.ts";
@@ -25,9 +24,6 @@ export const receiveOptions = {
 
 /** The thread that owns the heads. */
 export function ingestThread(receiver: ReceiverConfig, bucket: BucketConfig | undefined): ThreadSpec {
-  if (receiver.outOfOrderMs !== 0) {
-    throw new BadRequestError("--tsdb.out-of-order.time-window: late samples are not supported yet, it must be 0s");
-  }
   const config: IngestConfig = { receiver, bucket };
   return {
     name: "ingest",

@@ -7,28 +7,31 @@
  */
 import { isUtf8 } from "node:buffer";
 import { BadRequestError } from "#libs/kit/errors.ts";
-import { type Labels, METRIC_NAME, quoteGo, isLegacyLabelName } from "#libs/model/labels.ts";
+import { type Labels, labelsFrom, METRIC_NAME, quoteGo, isLegacyLabelName } from "#libs/model/labels.ts";
+import type { HistogramSample } from "#libs/model/histogram.ts";
 import { ByteWriter } from "#libs/tsdb/encoding/writer.ts";
+import type { Exemplar } from "#libs/tsdb/head/exemplars.ts";
+import type { MetadataEntry, MetadataType } from "#libs/tsdb/head/metric-metadata.ts";
+import { METADATA_TYPES } from "#libs/tsdb/wal/records.ts";
+import { ProtoReader } from "./proto-reader.ts";
+import { readHistogramMessage } from "./write-histogram.ts";
 
-export interface MetadataEntry {
-  readonly metric: string;
-  readonly type: string;
-  readonly help: string;
-  readonly unit: string;
+/** Metadata of a family of metrics. */
+export interface FamilyMetadata extends MetadataEntry {
+  readonly family: string;
 }
 
-const METADATA_TYPES = [
-  "unknown",
-  "counter",
-  "gauge",
-  "histogram",
-  "gaugehistogram",
-  "summary",
-  "info",
-  "stateset",
-] as const;
+/** An exemplar as it lies in the body: see `readExemplar`. */
+export interface ExemplarPart {
+  readonly series: number;
+  readonly from: number;
+  readonly to: number;
+}
 
-/** A parsed request: series i has the key [keyFrom, keyTo) and the samples up to `sampleEnds[i]`. */
+/**
+ * A parsed request: series i has the key [keyFrom, keyTo), the samples up to `sampleEnds[i]` and the histograms up to
+ * `histogramEnds[i]`.
+ */
 export class ParsedWrite {
   /** Of the keys: the body itself, or `extra` where the labels had to be put together. */
   body: Buffer = Buffer.alloc(0);
@@ -38,38 +41,44 @@ export class ParsedWrite {
   keyTo = new Int32Array(4096);
   inExtra = new Uint8Array(4096);
   sampleEnds = new Int32Array(4096);
-  histograms = new Int32Array(4096);
+  histogramEnds = new Int32Array(4096);
   /** What is wrong with a series of 2.0 before its labels are looked at, by series. */
   broken = new Map<number, string>();
   sampleCount = 0;
   times = new Float64Array(4096);
   values = new Float64Array(4096);
   words = new Int32Array(this.values.buffer);
-  histogramCount = 0;
-  exemplarCount = 0;
-  /** Metric metadata of 1.0. */
-  metadata: MetadataEntry[] = [];
+  histograms: HistogramSample[] = [];
+  exemplars: ExemplarPart[] = [];
+  /** Byte ranges of the symbols of 2.0. */
+  symbols: readonly number[] = [];
+  /** As 2.0 sends it: help and unit are symbols. */
+  seriesMetadata: { readonly series: number; readonly type: number; readonly help: number; readonly unit: number }[] =
+    [];
+  /** As 1.0 sends it. */
+  metadata: FamilyMetadata[] = [];
 
   start(body: Buffer): void {
     this.body = body;
     this.extra.clear();
     this.seriesCount = 0;
     this.sampleCount = 0;
-    this.histogramCount = 0;
-    this.exemplarCount = 0;
+    this.histograms = [];
+    this.exemplars = [];
+    this.symbols = [];
+    this.seriesMetadata = [];
     this.broken.clear();
     this.metadata = [];
   }
 
-  endSeries(from: number, to: number, inExtra: boolean, histograms: number): void {
+  endSeries(from: number, to: number, inExtra: boolean): void {
     const i = this.seriesCount++;
     if (i === this.keyFrom.length) this.#growSeries();
     this.keyFrom[i] = from;
     this.keyTo[i] = to;
     this.inExtra[i] = inExtra ? 1 : 0;
     this.sampleEnds[i] = this.sampleCount;
-    this.histograms[i] = histograms;
-    this.histogramCount += histograms;
+    this.histogramEnds[i] = this.histograms.length;
   }
 
   addSample(time: number, low: number, high: number): void {
@@ -98,7 +107,7 @@ export class ParsedWrite {
     this.keyFrom = grow(this.keyFrom);
     this.keyTo = grow(this.keyTo);
     this.sampleEnds = grow(this.sampleEnds);
-    this.histograms = grow(this.histograms);
+    this.histogramEnds = grow(this.histogramEnds);
     const inExtra = new Uint8Array(this.inExtra.length * 2);
     inExtra.set(this.inExtra);
     this.inExtra = inExtra;
@@ -240,21 +249,49 @@ export function parseV1(body: Buffer, into: ParsedWrite): void {
 }
 
 /** MetricMetadata { 1 type, 2 metric_family_name, 4 help, 5 unit }. */
-function metadata(body: Buffer, end: number): MetadataEntry {
-  const entry = { type: "unknown", metric: "", help: "", unit: "" };
-  while (at < end) {
-    const tag = uvarint(body, end);
-    if (tag === 0x08) entry.type = METADATA_TYPES[uvarint(body, end)] ?? "unknown";
-    else if (tag === TAG.LEN_2 || tag === TAG.LEN_4 || tag === TAG.LEN_5) {
-      const textEnd = part(body, end);
-      const text = body.toString("utf8", at, textEnd);
-      at = textEnd;
-      if (tag === TAG.LEN_2) entry.metric = text;
-      else if (tag === TAG.LEN_4) entry.help = text;
-      else entry.unit = text;
-    } else skip(body, tag, end);
+function metadata(body: Buffer, end: number): FamilyMetadata {
+  const message = new ProtoReader(body, at, end);
+  at = end;
+  const entry: { type: MetadataType; family: string; help: string; unit: string } = {
+    type: "unknown",
+    family: "",
+    help: "",
+    unit: "",
+  };
+  for (let tag = message.tag(); tag !== 0; tag = message.tag()) {
+    if (tag === 0x08) entry.type = METADATA_TYPES[Number(message.uint64())] ?? "unknown";
+    else if (tag === TAG.LEN_2) entry.family = message.text();
+    else if (tag === TAG.LEN_4) entry.help = message.text();
+    else if (tag === TAG.LEN_5) entry.unit = message.text();
+    else message.skip(tag);
   }
   return entry;
+}
+
+/** A Histogram message up to `end`. */
+function histogram(body: Buffer, end: number, into: ParsedWrite): void {
+  into.histograms.push(readHistogramMessage(new ProtoReader(body, at, end)));
+  at = end;
+}
+
+/** An Exemplar message up to `end`: checked to be one, read when it is wanted. */
+function exemplar(body: Buffer, end: number, into: ParsedWrite): void {
+  into.exemplars.push({ series: into.seriesCount, from: at, to: end });
+  walkFields(body, end);
+}
+
+/** Metadata { 1 type, 3 help_ref, 4 unit_ref } of a series, up to `end`. */
+function seriesMetadata(body: Buffer, end: number, into: ParsedWrite): void {
+  const message = new ProtoReader(body, at, end);
+  at = end;
+  const entry = { series: into.seriesCount, type: 0, help: 0, unit: 0 };
+  for (let tag = message.tag(); tag !== 0; tag = message.tag()) {
+    if (tag === 0x08) entry.type = Number(message.uint64());
+    else if (tag === 0x18) entry.help = Number(message.uint64());
+    else if (tag === 0x20) entry.unit = Number(message.uint64());
+    else message.skip(tag);
+  }
+  into.seriesMetadata.push(entry);
 }
 
 function seriesV1(body: Buffer, end: number, into: ParsedWrite): void {
@@ -274,7 +311,6 @@ function seriesV1(body: Buffer, end: number, into: ParsedWrite): void {
   }
   const to = at;
   while (at < end && plainSample(body, end, into));
-  let histograms = 0;
   let scattered: number[] | undefined;
   while (at < end) {
     const start = at;
@@ -288,19 +324,18 @@ function seriesV1(body: Buffer, end: number, into: ParsedWrite): void {
       at = labelEnd;
     } else if (tag === TAG.LEN_3 || tag === TAG.LEN_4) {
       const fieldEnd = part(body, end);
-      walkFields(body, fieldEnd);
-      if (tag === TAG.LEN_3) into.exemplarCount++;
-      else histograms++;
+      if (tag === TAG.LEN_3) exemplar(body, fieldEnd, into);
+      else histogram(body, fieldEnd, into);
     } else skip(body, tag, end);
   }
   if (scattered === undefined) {
-    into.endSeries(from, to, false, histograms);
+    into.endSeries(from, to, false);
     return;
   }
   const extraFrom = into.extra.length;
   into.extra.raw(body.subarray(from, to));
   for (let i = 0; i < scattered.length; i += 2) into.extra.raw(body.subarray(scattered[i], scattered[i + 1]));
-  into.endSeries(extraFrom, into.extra.length, true, histograms);
+  into.endSeries(extraFrom, into.extra.length, true);
 }
 
 /** Request { 4 symbols, 5 timeseries }; TimeSeries { 1 labels_refs, 2 samples, 3 histograms, 4 exemplars, 5 metadata }. */
@@ -323,6 +358,7 @@ export function parseV2(body: Buffer, into: ParsedWrite): void {
       at = seriesEnd;
     } else skip(body, tag, end);
   }
+  into.symbols = symbols;
   // Symbols may stand behind the series in the message.
   for (let i = 0; i < series.length; i += 2) {
     at = series[i]!;
@@ -332,8 +368,8 @@ export function parseV2(body: Buffer, into: ParsedWrite): void {
 
 function seriesV2(body: Buffer, end: number, symbols: readonly number[], into: ParsedWrite): void {
   const refs: number[] = [];
-  let histograms = 0;
   const samplesBefore = into.sampleCount;
+  const histogramsBefore = into.histograms.length;
   while (at < end) {
     const tag = uvarint(body, end);
     if (tag === TAG.LEN_1) {
@@ -345,17 +381,18 @@ function seriesV2(body: Buffer, end: number, symbols: readonly number[], into: P
       sample(body, sampleEnd, into);
     } else if (tag === TAG.LEN_3 || tag === TAG.LEN_4 || tag === TAG.LEN_5) {
       const fieldEnd = part(body, end);
-      walkFields(body, fieldEnd);
-      if (tag === TAG.LEN_3) histograms++;
-      else if (tag === TAG.LEN_4) into.exemplarCount++;
+      if (tag === TAG.LEN_3) histogram(body, fieldEnd, into);
+      else if (tag === TAG.LEN_4) exemplar(body, fieldEnd, into);
+      else seriesMetadata(body, fieldEnd, into);
     } else skip(body, tag, end);
   }
   const from = into.extra.length;
   const problem = writeRefs(body, refs, symbols, into.extra);
   if (problem !== undefined)
     into.broken.set(into.seriesCount, `parsing labels for series [${refs.join(" ")}]: ${problem}`);
-  else if (into.sampleCount === samplesBefore && histograms === 0) into.broken.set(into.seriesCount, "");
-  into.endSeries(from, into.extra.length, true, histograms);
+  else if (into.sampleCount === samplesBefore && into.histograms.length === histogramsBefore)
+    into.broken.set(into.seriesCount, "");
+  into.endSeries(from, into.extra.length, true);
 }
 
 /** Writes the key that the same labels would have in 1.0. @returns what is wrong with the references. */
@@ -467,4 +504,51 @@ function showName(name: Buffer): string {
 function showBytes(bytes: Buffer): string {
   if (isUtf8(bytes)) return quoteGo(bytes.toString("utf8"));
   return `"${Array.from(bytes, (byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, "0")}`)).join("")}"`;
+}
+
+/** An exemplar of a request; 2.0's labels are symbols. @returns what is wrong with it as text. */
+export function readExemplar(
+  { from, to }: ExemplarPart,
+  { body, symbols }: ParsedWrite,
+  isV2: boolean,
+): Exemplar | string {
+  const message = new ProtoReader(body, from, to);
+  const value = new Float64Array(1);
+  const pairs: [string, string][] = [];
+  const refs: number[] = [];
+  let time = 0;
+  for (let tag = message.tag(); tag !== 0; tag = message.tag()) {
+    if (tag === 0x11) message.double(value, 0);
+    else if (tag === 0x18) time = message.int64();
+    else if (isV2 && tag === TAG.LEN_1) {
+      for (const part = message.part(); part.at < part.end;) refs.push(Number(part.uint64()));
+    } else if (isV2 && tag === 0x08) refs.push(Number(message.uint64()));
+    else if (tag === TAG.LEN_1) pairs.push(readPair(message.part()));
+    else message.skip(tag);
+  }
+  if (refs.length % 2 !== 0) return `invalid labelRefs length ${refs.length}`;
+  const count = symbols.length / 2;
+  for (let i = 0; i < refs.length; i += 2) {
+    const [name, value_] = [refs[i]!, refs[i + 1]!];
+    if (name >= count || value_ >= count)
+      return `labelRefs ${name} (name) = ${value_} (value) outside of symbols table (size ${count})`;
+    pairs.push([symbolText(body, symbols, name), symbolText(body, symbols, value_)]);
+  }
+  return { time, value, labels: labelsFrom(pairs) };
+}
+
+/** A symbol of a 2.0 request; "" when there is none. */
+export function symbolText(body: Buffer, symbols: readonly number[], ref: number): string {
+  return 2 * ref < symbols.length ? body.toString("utf8", symbols[2 * ref], symbols[2 * ref + 1]) : "";
+}
+
+function readPair(message: ProtoReader): [string, string] {
+  let name = "";
+  let value = "";
+  for (let tag = message.tag(); tag !== 0; tag = message.tag()) {
+    if (tag === TAG.LEN_1) name = message.text();
+    else if (tag === TAG.LEN_2) value = message.text();
+    else message.skip(tag);
+  }
+  return [name, value];
 }

@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:f
 import { join } from "node:path";
 import type { Env } from "#libs/kit/env.ts";
 import type { Labels } from "#libs/model/labels.ts";
+import type { Matcher } from "#libs/model/matcher.ts";
 import { asItems, mergeItems } from "#libs/storeapi/frames.ts";
 import { type SeriesSource, sourceFrames, sourceLabelNames, sourceLabelValues } from "#libs/storeapi/series-source.ts";
 import type { LabelAnswer, LabelRequest, SeriesRequest, Store, StoreInfo, StoreItem } from "#libs/storeapi/store.ts";
@@ -17,10 +18,12 @@ import { type BlockMeta, readMeta } from "#libs/tsdb/block/meta.ts";
 import { type BlockReader, openBlock } from "#libs/tsdb/block/reader.ts";
 import { createUlid, isUlid } from "#libs/tsdb/block/ulid.ts";
 import { removeFolder } from "#libs/tsdb/files.ts";
-import { Head, type HeadOptions } from "#libs/tsdb/head/head.ts";
+import { OUT_OF_ORDER_HINT } from "#libs/tsdb/head/cut.ts";
+import { Head } from "#libs/tsdb/head/head.ts";
+import type { SeriesFrame } from "#libs/tsdb/series/frame.ts";
+import { rangesOverlap, withoutOverlap } from "./without-overlap.ts";
+import type { HeadOptions } from "#libs/tsdb/head/state.ts";
 import { blockSource } from "#libs/storeapi/block-source.ts";
-
-const METADATA_MAX = 20_000;
 
 export interface LocalBlock {
   readonly path: string;
@@ -35,9 +38,7 @@ export class TenantStore implements Store {
   readonly head: Head;
   readonly #env: Env;
   #blocks: readonly LocalBlock[];
-  #cutting = false;
-  /** Newest metadata of each metric, bounded; in memory only, senders repeat it every minute. */
-  readonly metadata = new Map<string, { readonly type: string; readonly unit: string; readonly help: string }>();
+  #cutting: Promise<void> | undefined;
 
   private constructor(
     name: string,
@@ -77,16 +78,9 @@ export class TenantStore implements Store {
         }
       }
     }
-    const minValidTime = blocks.reduce((max, { meta }) => Math.max(max, meta.maxTime), -Infinity);
+    const minValidTime = blocks.filter(isInOrder).reduce((max, { meta }) => Math.max(max, meta.maxTime), -Infinity);
     const head = Head.open(folder, { ...options, minValidTime, log: env.log.child({ tenant }) });
     return new TenantStore(tenant, folder, external, head, blocks, env);
-  }
-
-  addMetadata(entries: readonly { metric: string; type: string; unit: string; help: string }[]): void {
-    for (const { metric, type, unit, help } of entries) {
-      if (this.metadata.size < METADATA_MAX || this.metadata.has(metric))
-        this.metadata.set(metric, { type, unit, help });
-    }
   }
 
   get blocks(): readonly LocalBlock[] {
@@ -95,35 +89,53 @@ export class TenantStore implements Store {
 
   /** Cuts what is complete. `onBlock` is told of each block after the head has let go of it. */
   async cut(onBlock: (block: LocalBlock) => Promise<void>): Promise<void> {
-    if (this.#cutting) return;
-    this.#cutting = true;
-    try {
-      while (this.head.isCuttable) {
-        const startedAt = performance.now();
-        const end = this.head.cutEnd;
-        const written = await this.head.cutBlock(this.folder, createUlid(this.#env.now()));
-        if (written !== undefined) {
-          const block = await openLocalBlock(written.path);
-          this.#blocks = [...this.#blocks, block];
-          await this.head.truncate(end);
-          const { ulid, minTime, maxTime, stats } = written.meta;
-          this.#env.log.info(
-            {
-              block: ulid,
-              store: this.name,
-              minTime,
-              maxTime,
-              ...stats,
-              tookMs: Math.round(performance.now() - startedAt),
-            },
-            "head cut into a block",
-          );
-          await onBlock(block);
-        } else await this.head.truncate(end);
+    if (this.#cutting !== undefined) return;
+    this.#cutting = this.#cutAll(onBlock).finally(() => (this.#cutting = undefined));
+    await this.#cutting;
+  }
+
+  /** Deletes samples of matching series in the head. Not while blocks are cut: they would come without the deletion. */
+  async deleteSeries(matchers: readonly Matcher[], mint: number, maxt: number): Promise<number> {
+    while (this.#cutting !== undefined) await this.#cutting.catch(() => undefined); // reported where it was started
+    const count = await this.head.deleteSeries(matchers, mint, maxt);
+    await this.head.durable();
+    return count;
+  }
+
+  async #cutAll(onBlock: (block: LocalBlock) => Promise<void>): Promise<void> {
+    while (this.head.isCuttable) {
+      const startedAt = performance.now();
+      const end = this.head.cutEnd;
+      const nextUlid = (): string => createUlid(this.#env.now());
+      // First: truncation forgets the log that late samples may have been recovered from.
+      const late = this.head.hasLate ? await this.head.cutLate(this.folder, nextUlid) : undefined;
+      const inOrder = await this.head.cutBlock(this.folder, nextUlid());
+      const written = [...(late?.blocks ?? []), ...(inOrder === undefined ? [] : [inOrder])];
+      const blocks = await Promise.all(written.map(({ path }) => openLocalBlock(path)));
+      this.#blocks = [...this.#blocks, ...blocks];
+      if (late !== undefined) await this.head.dropLate(late);
+      await this.head.truncate(end);
+      const tookMs = Math.round(performance.now() - startedAt);
+      for (const block of blocks) {
+        const { ulid, minTime, maxTime, stats, compaction } = block.meta;
+        const { hints } = compaction;
+        this.#env.log.info(
+          { block: ulid, store: this.name, minTime, maxTime, ...stats, ...(hints && { hints }), tookMs },
+          "head cut into a block",
+        );
+        await onBlock(block);
       }
-    } finally {
-      this.#cutting = false;
     }
+  }
+
+  /** The block whose end tells a restart where the head begins. */
+  get newestInOrder(): LocalBlock | undefined {
+    return this.#blocks
+      .filter(isInOrder)
+      .reduce<LocalBlock | undefined>(
+        (newest, block) => (newest === undefined || block.meta.maxTime > newest.meta.maxTime ? block : newest),
+        undefined,
+      );
   }
 
   /** Forgets a block and deletes its folder. */
@@ -152,18 +164,33 @@ export class TenantStore implements Store {
   }
 
   #sources(mint: number, maxt: number): SeriesSource[] {
-    const sources: SeriesSource[] = this.#blocks
-      .filter(({ meta }) => meta.minTime <= maxt && meta.maxTime > mint)
-      .map(({ reader }) => blockSource(reader));
+    const sources: SeriesSource[] = this.#blocksIn(mint, maxt).map(({ reader }) => blockSource(reader));
     if (this.head.mint <= maxt && this.head.maxt >= mint) sources.push(this.head);
     return sources;
   }
 
-  series(request: SeriesRequest, signal: AbortSignal): AsyncIterable<StoreItem> {
-    const streams = this.#sources(request.mint, request.maxt).map((source) =>
-      asItems(sourceFrames(source, this.external, request, signal)),
-    );
-    return streams.length === 0 ? nothing() : mergeItems(streams);
+  #blocksIn(mint: number, maxt: number): LocalBlock[] {
+    return this.#blocks.filter(({ meta }) => meta.minTime <= maxt && meta.maxTime > mint);
+  }
+
+  async *series(request: SeriesRequest, signal: AbortSignal): AsyncGenerator<StoreItem> {
+    const { mint, maxt } = request;
+    // What is cut between the choice of blocks and the first look into the head stays in the head for so long.
+    const unpin = this.head.pin();
+    try {
+      const streams = this.#sources(mint, maxt).map((source) => {
+        const frames = sourceFrames(source, this.external, request, signal);
+        return asItems(source === this.head ? onFirst(frames, unpin) : frames);
+      });
+      if (streams.length === 0) return;
+      const overlaps = rangesOverlap([
+        ...this.#blocksIn(mint, maxt).map(({ meta }) => ({ mint: meta.minTime, maxt: meta.maxTime - 1 })),
+        { mint: this.head.mint, maxt: this.head.maxt },
+      ]);
+      yield* overlaps && !request.skipChunks ? withoutOverlap(mergeItems(streams)) : mergeItems(streams);
+    } finally {
+      unpin();
+    }
   }
 
   async labelNames(request: LabelRequest, signal: AbortSignal): Promise<LabelAnswer> {
@@ -192,12 +219,21 @@ export class TenantStore implements Store {
 
   async close(): Promise<void> {
     for (const { reader } of this.#blocks) reader.close();
-    await this.head.close();
+    await this.head.close(true);
   }
 }
 
-async function* nothing(): AsyncGenerator<StoreItem> {
-  // No data in range.
+function isInOrder({ meta }: { readonly meta: BlockMeta }): boolean {
+  return meta.compaction.hints?.includes(OUT_OF_ORDER_HINT) !== true;
+}
+
+/** Calls `then` once the first frame is there, or there is none. */
+async function* onFirst(frames: AsyncIterable<SeriesFrame>, then: () => void): AsyncGenerator<SeriesFrame> {
+  for await (const frame of frames) {
+    then();
+    yield frame;
+  }
+  then();
 }
 
 async function openLocalBlock(path: string): Promise<LocalBlock> {

@@ -31,6 +31,12 @@ export function describeWith(program: string, name: string, body: () => void): v
   else describe.skip(`${name} (needs ${program}: apt-get install ${program})`, body);
 }
 
+/** A Prometheus 3, named by PROMETHEUS or on the path: older ones write other chunks. */
+export const PROMETHEUS_3 = process.env["PROMETHEUS"] ?? "prometheus";
+export const HAS_PROMETHEUS_3 =
+  process.env["PROMETHEUS"] !== undefined ||
+  /version 3\./.test(spawnSync(PROMETHEUS_3, ["--version"], { encoding: "utf8" }).output?.join("") ?? "");
+
 export async function until<T>(what: string, probe: () => Promise<T | undefined>, timeoutMs = 30_000): Promise<T> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {

@@ -1,19 +1,24 @@
 /** Remote write for tests. */
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { compress } from "snappyjs";
 import { RemoteWriteRequestSchema } from "#gen/prometheus/remote_pb.ts";
+import type { HistogramSchema } from "#gen/prometheus/types_pb.ts";
 
 export interface TestSeries {
   readonly labels: Readonly<Record<string, string>>;
   readonly samples: readonly (readonly [timeMs: number, value: number])[];
+  readonly histograms?: readonly TestHistogram[];
 }
 
+export type TestHistogram = MessageInitShape<typeof HistogramSchema>;
+
 export function writeBody(series: readonly TestSeries[]): Uint8Array {
-  const timeseries = series.map(({ labels, samples }) => ({
+  const timeseries = series.map(({ labels, samples, histograms }) => ({
     labels: Object.entries(labels)
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([name, value]) => ({ name, value })),
     samples: samples.map(([time, value]) => ({ timestamp: BigInt(time), value })),
+    histograms: [...(histograms ?? [])],
   }));
   return compress(toBinary(RemoteWriteRequestSchema, create(RemoteWriteRequestSchema, { timeseries })));
 }

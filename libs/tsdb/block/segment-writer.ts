@@ -96,6 +96,11 @@ export class SegmentWriter {
     this.#segment.write(header.bytes);
   }
 
+  /** Resolves when all of it is on the disk: `close` then does not wait. */
+  async sync(): Promise<void> {
+    await this.#segment?.sync();
+  }
+
   /** Durable once it returns. */
   close(): void {
     this.#segment?.close();

@@ -10,6 +10,7 @@ import { mkdirSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { assert } from "#libs/kit/assert.ts";
 import { type Chunk, holdsFloats, sampleCount } from "../chunk/encoding.ts";
+import type { Slices } from "#libs/kit/slices.ts";
 import { FileWriter, syncFolder, writeFileAtomic } from "../files.ts";
 import { PackedSymbols } from "../index/packed-symbols.ts";
 import { IndexWriter } from "../index/writer.ts";
@@ -91,14 +92,28 @@ export class BlockWriter {
 
   /** Completes the block. A block without series is a caller's mistake: there is nothing to keep. */
   finish(identity: BlockIdentity): WrittenBlock {
-    return this.publish(this.complete(identity));
+    assert(this.seriesCount > 0, "a block without series");
+    this.#index.finish();
+    return this.publish(this.#complete(identity));
   }
 
-  /** The first half of `finish`: all is written, durably, in the temporary folder, where it can be verified. */
-  complete({ ulid, minTime, maxTime, compaction, thanos }: BlockIdentity): BlockMeta {
+  /** `finish` by slices: neither the postings nor the disk hold up the event loop. */
+  async finishSliced(identity: BlockIdentity, slices: Slices): Promise<WrittenBlock> {
+    return this.publish(await this.completeSliced(identity, slices));
+  }
+
+  /** The first half of `finishSliced`: all is written, durably, in the temporary folder, where it can be verified. */
+  async completeSliced(identity: BlockIdentity, slices: Slices): Promise<BlockMeta> {
     assert(this.seriesCount > 0, "a block without series");
+    const steps = this.#index.steps();
+    while (steps.next().done !== true) if (slices.due) await slices.breathe();
+    await this.#segments.sync();
+    await this.#indexFile.sync();
+    return this.#complete(identity);
+  }
+
+  #complete({ ulid, minTime, maxTime, compaction, thanos }: BlockIdentity): BlockMeta {
     this.#segments.close();
-    this.#index.finish();
     this.#indexFile.close();
     writeTombstones(join(this.#temporary, "tombstones"), NO_TOMBSTONES);
     const meta: BlockMeta = {

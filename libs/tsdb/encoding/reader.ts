@@ -60,6 +60,8 @@ export class ByteReader {
   i64(): number {
     this.need(8);
     this.at += 8;
+    const high = this.#view.getInt32(this.at - 8);
+    if (high >= -0x20_0000 && high < 0x20_0000) return high * 4294967296 + this.#view.getUint32(this.at - 4);
     return Number(this.#view.getBigInt64(this.at - 8));
   }
 
@@ -106,6 +108,33 @@ export class ByteReader {
     return this.fail("varint longer than 10 bytes");
   }
 
+  /** All of uint64. */
+  uvarint64(): bigint {
+    const start = this.at;
+    let value = 0;
+    let scale = 1;
+    for (let i = 0; i < 7; i++) {
+      const byte = this.u8();
+      value += (byte & 0x7f) * scale;
+      if (byte < 0x80) return BigInt(value);
+      scale *= 128;
+    }
+    this.at = start;
+    let big = 0n;
+    for (let i = 0n; i < 10n; i++) {
+      const byte = this.u8();
+      big |= BigInt(byte & 0x7f) << (7n * i);
+      if (byte < 0x80) return BigInt.asUintN(64, big);
+    }
+    return this.fail("varint longer than 10 bytes");
+  }
+
+  /** All of int64, zigzag. */
+  varint64(): bigint {
+    const zigzag = this.uvarint64();
+    return BigInt.asIntN(64, zigzag >> 1n) ^ -(zigzag & 1n);
+  }
+
   /** A view of the next `count` bytes: copy it if it must outlive the buffer. */
   take(count: number): Uint8Array {
     this.need(count);
@@ -127,7 +156,8 @@ export class ByteReader {
   }
 }
 
-/** UTF-8 to string; latin1 is several times as fast where it is the same, so short ASCII takes it. */
+/** UTF-8 to string. */
 export function utf8(bytes: Uint8Array, from: number, to: number): string {
+  if (bytes instanceof Buffer) return bytes.toString("utf8", from, to);
   return Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from).toString("utf8");
 }

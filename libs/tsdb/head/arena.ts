@@ -18,6 +18,9 @@ export class Arena {
   readonly #free: number[][] = BLOCK_SIZES.map(() => []);
   #next = 0;
   #end = 0;
+  #readers = 0;
+  /** Released while someone read: pairs of address and size class. */
+  #limbo: number[] = [];
 
   get bytes(): number {
     return this.#slabs.length * SLAB_BYTES;
@@ -47,6 +50,22 @@ export class Arena {
   }
 
   release(address: number, sizeClass: number): void {
-    this.#free[sizeClass]!.push(address);
+    if (this.#readers > 0) this.#limbo.push(address, sizeClass);
+    else this.#free[sizeClass]!.push(address);
+  }
+
+  /** Until the same number of calls of `letGo`, no block that is in use now is given out again. */
+  hold(): void {
+    this.#readers++;
+  }
+
+  letGo(): void {
+    if (--this.#readers > 0) return;
+    for (let i = 0; i < this.#limbo.length; i += 2) this.#free[this.#limbo[i + 1]!]!.push(this.#limbo[i]!);
+    this.#limbo = [];
+  }
+
+  get readers(): number {
+    return this.#readers;
   }
 }

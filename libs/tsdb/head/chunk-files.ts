@@ -5,44 +5,57 @@
  *   header: magic u32, version 1 u8, 3 zero bytes
  *   entry:  series ref u64 │ mint u64 │ maxt u64 │ encoding u8 │ uvarint length │ data │ crc32 of all before
  *
- * The log holds the same samples until the head is cut, so nothing here needs a sync; a torn tail is dropped.
+ * The logs hold the same samples until the head is cut, so nothing here needs a sync. A torn tail is dropped; an entry
+ * that is damaged inside a file is passed over and the file left as it is.
  */
 import {
   closeSync,
   fstatSync,
   openSync,
   readdirSync,
-  readFileSync,
   readSync,
   renameSync,
   rmSync,
+  statSync,
   truncateSync,
 } from "node:fs";
 import { join } from "node:path";
-import { CorruptionError, messageOf } from "#libs/kit/errors.ts";
+import { CorruptionError } from "#libs/kit/errors.ts";
 import { crc32c } from "../encoding/crc32c.ts";
-import { ByteReader } from "../encoding/reader.ts";
 import { ByteWriter } from "../encoding/writer.ts";
 import { ensureFolder, writeAll } from "../files.ts";
+import type { Chunk } from "../chunk/encoding.ts";
+import type { FullChunk } from "./series.ts";
 
 const MAGIC = 0x0130bc91;
 const FILE_BYTES_MAX = 128 * 1024 * 1024;
+const HEADER_BYTES = 8;
 const FLUSH_BYTES = 1 << 20;
 /** Largest read, and the gap over which two are joined: reading 16 KiB costs what a system call does. */
 const WINDOW_BYTES = 1 << 20;
 const GAP_BYTES = 16 * 1024;
 /** Bit of the encoding byte that marks an out-of-order chunk. */
-export const OUT_OF_ORDER_BIT = 0x80;
+const OUT_OF_ORDER_BIT = 0x80;
+/** Of an entry, before the length of its data. */
+const ENTRY_HEAD_BYTES = 25;
 
-export interface StoredHeadChunk {
-  readonly ref: number;
-  readonly mint: number;
-  readonly maxt: number;
-  readonly encoding: number;
-  readonly file: number;
-  /** Where the data lies in the file. */
-  readonly offset: number;
-  readonly length: number;
+/** A chunk that was found in a file; `offset` is that of its data. */
+export type OnStoredChunk = (
+  ref: number,
+  outOfOrder: boolean,
+  mint: number,
+  maxt: number,
+  encoding: number,
+  file: number,
+  offset: number,
+  length: number,
+) => void;
+
+/** Where the entry of a chunk begins in its file: what markers in the log of out-of-order samples name. */
+export function entryOffset({ offset, length }: FullChunk): number {
+  let lengthBytes = 1;
+  for (let rest = length; rest >= 0x80; rest = Math.floor(rest / 128)) lengthBytes++;
+  return offset - lengthBytes - ENTRY_HEAD_BYTES;
 }
 
 /** A chunk to copy to `at`. */
@@ -54,8 +67,11 @@ export interface HeadChunkRead {
 }
 
 interface OpenFile {
-  readonly fd: number;
+  fd: number;
+  /** Of its in-order chunks. */
   maxt: number;
+  /** Out-of-order chunks that no block has yet. */
+  late: number;
   /** Bytes that the kernel has. */
   written: number;
 }
@@ -63,10 +79,12 @@ interface OpenFile {
 export class HeadChunkFiles {
   readonly #folder: string;
   readonly #files = new Map<number, OpenFile>();
-  /** Deleted files that readers of an older state may still read; closed at the next truncation. */
-  #retired = new Map<number, OpenFile>();
+  /** Deleted files that readers of an older state may still read; closed when none is left. */
+  readonly #retired = new Map<number, OpenFile>();
+  #readers = 0;
   readonly #tail = new ByteWriter(FLUSH_BYTES);
-  #current = -1;
+  /** Number of the file being written; the first is 1: a real Prometheus takes 0 for none. */
+  #current = 0;
   readonly #window = Buffer.allocUnsafeSlow(WINDOW_BYTES);
 
   constructor(folder: string) {
@@ -74,33 +92,49 @@ export class HeadChunkFiles {
     ensureFolder(folder);
   }
 
-  /** Reads what is there. `onDamage` is told of a file that ends in something else than a chunk. */
-  load(onDamage: (what: string) => void): StoredHeadChunk[] {
-    const chunks: StoredHeadChunk[] = [];
+  /**
+   * Reads what is there. `onDamage` is told of everything that is no chunk; `hasHoles` when more than the newest
+   * chunks are missing, so that some samples may be older than chunks that are there.
+   */
+  load(onChunk: OnStoredChunk, onDamage: (what: string) => void): { readonly hasHoles: boolean } {
+    let hasHoles = false;
     const numbers = readdirSync(this.#folder)
       .filter((name) => /^\d{6,}$/.test(name))
       .map(Number)
       .sort((a, b) => a - b);
     for (const number of numbers) {
       const path = this.#path(number);
-      const { found, goodBytes } = scanHeadChunkFile(readFileSync(path), path, number, onDamage);
-      if (goodBytes === 0) {
-        renameSync(path, `${path}.corrupt`);
+      if (statSync(path).size === 0) {
+        rmSync(path); // begun by a process that ended before it had a chunk
         continue;
       }
-      truncateSync(path, goodBytes);
-      const fd = openSync(path, "r+");
-      this.#files.set(number, {
-        fd,
-        maxt: found.reduce((max, c) => Math.max(max, c.maxt), -Infinity),
-        written: goodBytes,
-      });
-      for (const chunk of found) chunks.push(chunk);
+      const file = { fd: -1, maxt: -Infinity, late: 0, written: 0 };
+      const { size, goodBytes, skipped } = scanHeadChunkFile(
+        path,
+        number,
+        (ref, outOfOrder, mint, maxt, encoding, _file, offset, length) => {
+          if (outOfOrder) file.late++;
+          else if (maxt > file.maxt) file.maxt = maxt;
+          onChunk(ref, outOfOrder, mint, maxt, encoding, number, offset, length);
+        },
+        onDamage,
+      );
+      if (goodBytes === 0) {
+        renameSync(path, `${path}.corrupt`);
+        hasHoles = true;
+        continue;
+      }
+      // What a kill leaves at the end of the last file is dropped; any other damage stays to be looked at.
+      if (number === numbers.at(-1) && !skipped) truncateSync(path, goodBytes);
+      else hasHoles ||= skipped || goodBytes < size;
+      file.fd = openSync(path, "r+");
+      file.written = goodBytes;
+      this.#files.set(number, file);
       this.#current = number;
     }
     // Goes on in a new file, as Prometheus does.
-    if (this.#current >= 0) this.#start(this.#current + 1);
-    return chunks;
+    if (this.#files.size > 0) this.#start(this.#current + 1);
+    return { hasHoles };
   }
 
   #path(number: number): string {
@@ -109,7 +143,7 @@ export class HeadChunkFiles {
 
   #start(number: number): void {
     const fd = openSync(this.#path(number), "wx+");
-    this.#files.set(number, { fd, maxt: -Infinity, written: 0 });
+    this.#files.set(number, { fd, maxt: -Infinity, late: 0, written: 0 });
     this.#current = number;
     this.#tail.clear();
     this.#tail.u32(MAGIC);
@@ -117,8 +151,8 @@ export class HeadChunkFiles {
     this.#tail.align(8);
   }
 
-  /** Adds a chunk. @returns its file and the offset of its data; readable at once. */
-  add(ref: number, mint: number, maxt: number, encoding: number, data: Uint8Array): { file: number; offset: number } {
+  /** Adds a chunk; it can be read at once. */
+  add(ref: number, { mint, maxt, encoding, data }: Chunk, outOfOrder: boolean): FullChunk {
     let file = this.#files.get(this.#current);
     if (file === undefined || file.written + this.#tail.length + data.length + 64 > FILE_BYTES_MAX) {
       if (file !== undefined) this.flush();
@@ -129,17 +163,14 @@ export class HeadChunkFiles {
     this.#tail.u64(ref);
     this.#tail.u64(mint);
     this.#tail.u64(maxt);
-    this.#tail.u8(encoding);
+    this.#tail.u8(outOfOrder ? encoding | OUT_OF_ORDER_BIT : encoding);
     this.#tail.uvarint(data.length);
     const offset = file.written + this.#tail.length;
     this.#tail.raw(data);
     this.#tail.crc(start);
-    file.maxt = Math.max(file.maxt, maxt);
-    return { file: this.#current, offset };
-  }
-
-  get unflushedBytes(): number {
-    return this.#tail.length;
+    if (outOfOrder) file.late++;
+    else file.maxt = Math.max(file.maxt, maxt);
+    return { mint, maxt, encoding, file: this.#current, offset, length: data.length };
   }
 
   /** Hands the tail to the kernel. @throws the system's error; the tail is kept. */
@@ -202,16 +233,37 @@ export class HeadChunkFiles {
     }
   }
 
-  /** Deletes files whose chunks all end before `time`. Readers of an older state may finish: descriptors close later. */
+  /** An out-of-order chunk is in a block now; `truncate` deletes its file when nothing else needs it. */
+  dropLate(chunk: FullChunk): void {
+    const file = this.#files.get(chunk.file);
+    if (file !== undefined) file.late--;
+  }
+
+  /** Deletes files whose in-order chunks all end before `time` and whose others are dropped. */
   truncate(time: number): void {
-    for (const { fd } of this.#retired.values()) closeSync(fd);
-    this.#retired = new Map();
     for (const [number, file] of this.#files) {
-      if (number === this.#current || file.maxt >= time) continue;
+      if (number === this.#current || file.maxt >= time || file.late > 0) continue;
       rmSync(this.#path(number));
       this.#retired.set(number, file);
       this.#files.delete(number);
     }
+    this.#closeRetired();
+  }
+
+  /** Until the same number of calls of `letGo`, deleted files can still be read. */
+  hold(): void {
+    this.#readers++;
+  }
+
+  letGo(): void {
+    this.#readers--;
+    this.#closeRetired();
+  }
+
+  #closeRetired(): void {
+    if (this.#readers > 0) return;
+    for (const { fd } of this.#retired.values()) closeSync(fd);
+    this.#retired.clear();
   }
 
   close(): void {
@@ -220,6 +272,7 @@ export class HeadChunkFiles {
     } finally {
       for (const { fd } of this.#files.values()) closeSync(fd);
       for (const { fd } of this.#retired.values()) closeSync(fd);
+      this.#retired.clear();
     }
   }
 
@@ -230,38 +283,82 @@ export class HeadChunkFiles {
   }
 }
 
-/** The chunks of one file, up to the first that does not hold; `goodBytes` is 0 when not even the header does. */
+/**
+ * The chunks of one file, read by windows. What is damaged is passed over as long as the entry behind it can be found by
+ * its length; `skipped` says so. `goodBytes`: the end of the last chunk; 0 when not even the header holds.
+ */
 export function scanHeadChunkFile(
-  bytes: Uint8Array,
   path: string,
   number: number,
+  onChunk: OnStoredChunk,
   onDamage: (what: string) => void,
-): { found: StoredHeadChunk[]; goodBytes: number } {
-  const found: StoredHeadChunk[] = [];
-  const reader = new ByteReader(bytes, path);
-  let goodBytes = 0;
+): { size: number; goodBytes: number; skipped: boolean } {
+  const fd = openSync(path, "r");
   try {
-    if (reader.u32() !== MAGIC) reader.fail("not a head chunk file (magic number)");
-    if (reader.u8() !== 1) reader.fail("head chunk file version");
-    reader.skip(3);
-    goodBytes = reader.at;
-    while (reader.left > 0) {
-      const start = reader.at;
-      const ref = reader.u64();
-      // A file that was pre-allocated ends in zeros.
-      if (ref === 0 && bytes.subarray(start).every((byte) => byte === 0)) break;
-      const mint = reader.i64();
-      const maxt = reader.i64();
-      const encoding = reader.u8();
-      const length = reader.uvarint();
-      const offset = reader.at;
-      reader.skip(length);
-      if (crc32c(bytes, start, reader.at) !== reader.u32()) reader.fail("head chunk: checksum");
-      found.push({ ref, mint, maxt, encoding, file: number, offset, length });
-      goodBytes = reader.at;
+    const { size } = fstatSync(fd);
+    let window = Buffer.allocUnsafeSlow(WINDOW_BYTES);
+    let goodBytes = 0;
+    let passedOver = false;
+    let skipped = false;
+    let needed = WINDOW_BYTES;
+    for (let base = 0; base < size;) {
+      if (needed > window.length) window = Buffer.allocUnsafeSlow(needed);
+      const bytes = window.subarray(0, readSync(fd, window, 0, window.length, base));
+      const isLast = base + bytes.length >= size;
+      let at = 0;
+      if (base === 0) {
+        if (bytes.length < HEADER_BYTES || bytes.readUInt32BE(0) !== MAGIC || bytes[4] !== 1) {
+          onDamage(`${path}: corrupt at byte 0: not a head chunk file of version 1`);
+          break;
+        }
+        at = goodBytes = HEADER_BYTES;
+      }
+      needed = WINDOW_BYTES;
+      while (at < bytes.length) {
+        const lengthAt = at + ENTRY_HEAD_BYTES;
+        let length = 0;
+        let dataAt = lengthAt;
+        for (let scale = 1; dataAt < bytes.length && dataAt < lengthAt + 5; scale *= 128) {
+          const byte = bytes[dataAt++]!;
+          length += (byte & 0x7f) * scale;
+          if (byte < 0x80) break;
+        }
+        const end = dataAt + length;
+        if (end + 4 > bytes.length || dataAt === lengthAt) {
+          if (!isLast && end + 4 - at <= FILE_BYTES_MAX) {
+            // Cut by the window: again from here on, with a window that holds it.
+            needed = Math.max(WINDOW_BYTES, end + 4 - at);
+            break;
+          }
+          // A file that was pre-allocated ends in zeros.
+          if (!bytes.subarray(at).every((byte) => byte === 0))
+            onDamage(`${path}: corrupt at byte ${base + at}: the file ends inside a chunk`);
+          return { size, goodBytes, skipped };
+        }
+        const ref = bytes.readUInt32BE(at) * 4294967296 + bytes.readUInt32BE(at + 4);
+        if (crc32c(bytes, at, end) !== bytes.readUInt32BE(end)) {
+          if (ref === 0 && bytes.subarray(at).every((byte) => byte === 0)) return { size, goodBytes, skipped };
+          onDamage(`${path}: corrupt at byte ${base + at}: head chunk: checksum`);
+          passedOver = true;
+        } else {
+          const encoding = bytes[lengthAt - 1]!;
+          const outOfOrder = (encoding & OUT_OF_ORDER_BIT) !== 0;
+          const [mint, maxt] = [timeAt(bytes, at + 8), timeAt(bytes, at + 16)];
+          onChunk(ref, outOfOrder, mint, maxt, encoding & ~OUT_OF_ORDER_BIT, number, base + dataAt, length);
+          goodBytes = base + end + 4;
+          skipped ||= passedOver;
+        }
+        at = end + 4;
+      }
+      base += at;
     }
-  } catch (error) {
-    onDamage(messageOf(error));
+    return { size, goodBytes, skipped };
+  } finally {
+    closeSync(fd);
   }
-  return { found, goodBytes };
+}
+
+/** A signed 64-bit number, rounded outside ±2^53. */
+function timeAt(bytes: Buffer, at: number): number {
+  return bytes.readInt32BE(at) * 4294967296 + bytes.readUInt32BE(at + 4);
 }

@@ -9,7 +9,8 @@ import { labelValue } from "#libs/model/labels.ts";
 import { createMatcher, type MatcherSpec } from "#libs/model/matcher.ts";
 import { decodeChunk } from "../chunk/decode.ts";
 import { FrameReader } from "../series/frame.ts";
-import { Head, OUTCOME, rangeEnd } from "./head.ts";
+import { rangeEnd } from "./chunk-end.ts";
+import { Head, OUTCOME } from "./head.ts";
 
 const folders: string[] = [];
 const T0 = 1_699_999_200_000;

@@ -1,50 +1,48 @@
 /**
- * The head: the newest samples of one tenant, in memory and in its log, until they are cut into a block.
+ * The head: the newest samples of one tenant, in memory and in its logs, until they are cut into a block.
  *
- *   append ─▶ open chunks (arena) ── full ─▶ chunks_head/ ── 2 h ─▶ block
- *      └────▶ log (wal/) ── truncated once the block is on disk
+ *   append ─┬▶ open chunks ── full ─▶ chunks_head/ ── 2 h ─▶ block
+ *           ├▶ log (wal/) ── truncated once the block is on disk
+ *           └▶ out of order: 32 samples a series ─▶ chunks_head/ ─▶ blocks of their own; log wbl/
  *
- * One thread owns a head; its methods do not interleave within a request, so a reader never sees half of one.
- * Everything visible is in the log, or in the one commit that the disk refused and that blocks all others.
- * When to cut chunks and blocks follows prometheus/tsdb/head.go, so that equal samples give equal chunks.
+ * One thread owns a head; its methods do not interleave within a request, and a reader sees the head as it was when
+ * it began: never half a request. Everything visible is in a log, or in the one commit that the disk refused and that
+ * blocks all others.
  */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { Logger } from "pino";
 import { LimitError } from "#libs/kit/errors.ts";
 import { Slices } from "#libs/kit/slices.ts";
-import type { Labels } from "#libs/model/labels.ts";
-import type { Chunk } from "../chunk/encoding.ts";
-import { ENCODING } from "../chunk/encoding.ts";
-import { BlockWriter, type WrittenBlock } from "../block/writer.ts";
-import { ByteWriter } from "../encoding/writer.ts";
+import type { Histogram } from "#libs/model/histogram.ts";
+import { type Labels, METRIC_NAME } from "#libs/model/labels.ts";
+import type { Matcher } from "#libs/model/matcher.ts";
+import { STALE_HI, STALE_LO } from "#libs/model/stale.ts";
+import type { WrittenBlock } from "../block/writer.ts";
 import { NO_POSTINGS, type Postings } from "../index/postings.ts";
 import { type PostingsSource, selectPostings } from "../index/select.ts";
 import type { SeriesQuery } from "../select.ts";
 import { FrameBuilder, type SeriesFrame } from "../series/frame.ts";
-import { RECORD, writeSamples, writeSeries } from "../wal/records.ts";
+import { METADATA_TYPES, type RefInterval, type RefMetadata } from "../wal/records.ts";
 import { WalWriter } from "../wal/writer.ts";
-import { HeadChunkFiles, type HeadChunkRead, OUT_OF_ORDER_BIT } from "./chunk-files.ts";
-import { KeyTable, writeKey } from "./key-table.ts";
-import { replay } from "./replay.ts";
-import { HeadSeries } from "./series.ts";
+import { rangeEnd } from "./chunk-end.ts";
+import { entryOffset, type HeadChunkRead } from "./chunk-files.ts";
+import { cutLateChunks, cutRange, type LateChunks, sortByLabels } from "./cut.ts";
+import { type Exemplar, EXEMPLAR_OUTCOME, type ExemplarOutcome, type SeriesExemplars } from "./exemplars.ts";
+import { LogBatch } from "./log-batch.ts";
+import { type MetadataEntry, type MetadataType, seriesNames } from "./metric-metadata.ts";
+import { equalHistograms, type OpenHistogram } from "./open-histogram.ts";
+import { ReadView } from "./read-view.ts";
+import { recover } from "./recover.ts";
+import { RefSet } from "./ref-set.ts";
+import { BEFORE_ALL, removeSnapshots, writeSnapshot } from "./snapshot.ts";
+import { staleHistogramFor } from "./stale-histogram.ts";
+import { type HeadOptions, HeadState } from "./state.ts";
+import { truncateState } from "./truncate.ts";
 import { truncateWal } from "./truncate-wal.ts";
 
-const SAMPLES_PER_CHUNK = 120;
-const CHUNK_BYTES_CUT = 1005;
 /** Frames of a head are large: the more series are read at once, the fewer reads (see HeadChunkFiles.readMany). */
 const HEAD_FRAME_BYTES = 4 << 20;
 const HEAD_FRAME_SERIES = 8192;
-
-export interface HeadOptions {
-  /** Width of a block, 2 h: chunks never cross its multiples. */
-  readonly rangeMs: number;
-  readonly seriesMax: number;
-  /** Seeds the key hash. */
-  readonly seed: number;
-  /** Samples below it are in blocks already. */
-  readonly minValidTime: number;
-  readonly log: Logger;
-}
 
 export const OUTCOME = {
   STORED: 0,
@@ -55,9 +53,19 @@ export const OUTCOME = {
   OUT_OF_ORDER: 3,
   /** Older than what the head takes. */
   OUT_OF_BOUNDS: 4,
+  /** Older than the window for out-of-order samples. */
+  TOO_OLD: 5,
 } as const;
 
 export type Outcome = (typeof OUTCOME)[keyof typeof OUTCOME];
+
+/** Out-of-order samples that are in blocks now. */
+export interface LateCut {
+  readonly chunks: LateChunks;
+  /** Segments of their log below it are not needed any more. */
+  readonly segment: number;
+  readonly blocks: readonly WrittenBlock[];
+}
 
 export interface HeadStats {
   readonly seriesCount: number;
@@ -68,97 +76,41 @@ export interface HeadStats {
 }
 
 export class Head implements PostingsSource {
-  readonly #folder: string;
-  readonly #options: HeadOptions;
+  readonly #state: HeadState;
   readonly #wal: WalWriter;
-  readonly #chunkFiles: HeadChunkFiles;
-  #series = new HeadSeries();
-  #keys: KeyTable;
-  #nextRef = 1;
-  #mint = Infinity;
-  #maxt = -Infinity;
-  #minValidTime: number;
+  /** The log of out-of-order samples, from the first one on. */
+  #wbl: WalWriter | undefined;
+  readonly #log: LogBatch;
+  readonly #lateLog: LogBatch;
+  readonly #pendingExemplars: [Labels, Exemplar][] = [];
+  readonly #pins = new Set<Promise<void>>();
+  #lateDirty = false;
+  #markersDirty = false;
   #predicted: Uint32Array = new Uint32Array(1024);
-  readonly #key = new ByteWriter(512);
-  // The commit being made.
-  readonly #seriesRecord = new ByteWriter(1 << 12);
-  #batchRefs = new Float64Array(4096);
-  #batchTimes = new Float64Array(4096);
-  #batchWords = new Int32Array(8192);
-  #batchCount = 0;
-  readonly #record = new ByteWriter(1 << 14);
-  readonly #chunkScratch = new Uint8Array(2048);
+  /** What the commit being made takes; see `begin`. */
+  #lowest = -Infinity;
+  #lowestLate = Infinity;
 
   private constructor(folder: string, options: HeadOptions) {
-    this.#folder = folder;
-    this.#options = options;
-    this.#minValidTime = options.minValidTime;
-    this.#keys = new KeyTable(options.seed);
-    this.#chunkFiles = new HeadChunkFiles(join(folder, "chunks_head"));
+    this.#state = new HeadState(folder, options);
     this.#wal = new WalWriter(join(folder, "wal"));
+    if (existsSync(join(folder, "wbl"))) this.#wbl = new WalWriter(join(folder, "wbl"));
+    this.#log = new LogBatch((record) => this.#wal.add(record), false);
+    this.#lateLog = new LogBatch((record) => this.#lateWal().add(record), false);
   }
 
   /** Opens `folder` and replays what is there. Damage is logged by file and offset; the rest is kept. */
   static open(folder: string, options: HeadOptions): Head {
     const head = new Head(folder, options);
-    head.#replay();
+    recover(head.#state, head.#wal.segment, head.#wbl?.segment ?? 0);
+    head.#fitPredictions();
+    head.#setBounds();
     return head;
   }
 
-  #replay(): void {
-    const { log } = this.#options;
-    const startedAt = performance.now();
-    const full = new Map<number, { mint: number; maxt: number; file: number; offset: number; length: number }[]>();
-    const damaged = (what: string): void =>
-      log.warn({ what }, "head chunks: damaged tail dropped; the log has its samples");
-    for (const chunk of this.#chunkFiles.load(damaged)) {
-      if (
-        (chunk.encoding & OUT_OF_ORDER_BIT) !== 0 ||
-        chunk.encoding !== ENCODING.XOR ||
-        chunk.maxt < this.#minValidTime
-      )
-        continue;
-      this.#nextRef = Math.max(this.#nextRef, chunk.ref + 1);
-      const chunks = full.get(chunk.ref);
-      if (chunks === undefined) full.set(chunk.ref, [chunk]);
-      else if (chunks.at(-1)!.maxt < chunk.mint) chunks.push(chunk);
-    }
-    const slots = new Map<number, number>();
-    const result = replay(join(this.#folder, "wal"), this.#wal.segment, log, {
-      series: (ref, labels) => {
-        const known = this.#find(labels);
-        if (known >= 0) {
-          slots.set(ref, known);
-          return;
-        }
-        const slot = this.#add(ref, labels);
-        slots.set(ref, slot);
-        this.#nextRef = Math.max(this.#nextRef, ref + 1);
-        for (const chunk of full.get(ref) ?? []) {
-          this.#series.addFull(slot, chunk);
-          this.#series.setLastTime(slot, chunk.maxt);
-          this.#mint = Math.min(this.#mint, chunk.mint);
-          this.#maxt = Math.max(this.#maxt, chunk.maxt);
-        }
-      },
-      sample: (ref, time, low, high) => {
-        const slot = slots.get(ref);
-        if (slot === undefined) {
-          // A series that a truncation dropped: its ref must not be given out again.
-          this.#nextRef = Math.max(this.#nextRef, ref + 1);
-          return false;
-        }
-        if (time < this.#minValidTime || time <= this.#series.lastTime(slot)) return true;
-        this.#appendInOrder(slot, time, low, high);
-        return true;
-      },
-    });
-    if (this.#series.count > 0) {
-      log.info(
-        { series: this.#series.count, samples: result.samples, tookMs: Math.round(performance.now() - startedAt) },
-        "log replayed",
-      );
-    }
+  #lateWal(): WalWriter {
+    this.#wbl ??= new WalWriter(join(this.#state.folder, "wbl"));
+    return this.#wbl;
   }
 
   // ---- writing
@@ -166,6 +118,16 @@ export class Head implements PostingsSource {
   /** To be called before a request is applied. @throws UnavailableError while the disk refuses an earlier commit. */
   begin(): void {
     this.#wal.prepare();
+    this.#wbl?.prepare();
+    this.#setBounds();
+  }
+
+  /** One request is judged by what was there before it: its samples may come in any order. */
+  #setBounds(): void {
+    const { maxt, minValidTime, options } = this.#state;
+    this.#lowest = Math.max(minValidTime, maxt - options.rangeMs / 2);
+    const window = options.outOfOrderMs ?? 0;
+    this.#lowestLate = window > 0 ? maxt - window : Infinity;
   }
 
   /**
@@ -173,9 +135,10 @@ export class Head implements PostingsSource {
    * repeat their order, so the series that followed it last time is tried first, 50 ns instead of 180.
    */
   lookup(bytes: Buffer, view: DataView, from: number, to: number, predicted: number): number {
+    const { keys } = this.#state;
     const guess = predicted >= 0 ? this.#predicted[predicted]! - 1 : -1;
-    if (guess >= 0 && this.#keys.is(guess, bytes, from, to)) return guess;
-    const slot = this.#keys.find(bytes, from, to, this.#keys.hashOf(view, from, to));
+    if (guess >= 0 && keys.is(guess, bytes, from, to)) return guess;
+    const slot = keys.find(bytes, from, to, keys.hashOf(view, from, to));
     if (slot >= 0 && predicted >= 0) this.#predicted[predicted] = slot + 1;
     return slot;
   }
@@ -187,132 +150,160 @@ export class Head implements PostingsSource {
    * @throws LimitError when the head holds as many series as it may.
    */
   getOrCreate(labels: Labels): number {
-    const known = this.#find(labels);
+    const state = this.#state;
+    const known = state.find(labels);
     if (known >= 0) return known;
-    if (this.#series.count >= this.#options.seriesMax) {
+    if (state.series.count >= state.options.seriesMax) {
       throw new LimitError(
-        `the tenant has ${this.#options.seriesMax} series in memory, the most that --receive.series-limit allows; drop labels at the sender or raise the limit`,
+        `the tenant has ${state.options.seriesMax} series in memory, the most that --receive.series-limit allows; drop labels at the sender or raise the limit`,
       );
     }
-    const ref = this.#nextRef++;
-    const slot = this.#add(ref, labels);
-    if (this.#seriesRecord.length === 0) this.#seriesRecord.u8(RECORD.SERIES);
-    writeSeries(this.#seriesRecord, ref, labels);
+    const ref = state.nextRef;
+    const slot = state.add(ref, labels);
+    this.#fitPredictions();
+    this.#log.series(ref, labels);
     return slot;
   }
 
-  #find(labels: Labels): number {
-    this.#key.clear();
-    writeKey(this.#key, labels);
-    const key = Buffer.from(this.#key.bytes.buffer, 0, this.#key.length);
-    return this.#keys.find(key, 0, key.length, this.#keys.hashOf(new DataView(this.#key.bytes.buffer), 0, key.length));
+  #fitPredictions(): void {
+    if (this.#state.series.count <= this.#predicted.length) return;
+    const larger = new Uint32Array(Math.max(this.#predicted.length * 2, this.#state.series.count));
+    larger.set(this.#predicted);
+    this.#predicted = larger;
   }
 
-  /** Leaves the key of `labels` as `#find` made it. */
-  #add(ref: number, labels: Labels): number {
-    const slot = this.#series.add(ref, labels);
-    this.#keys.add(
-      this.#key.bytes,
-      0,
-      this.#key.length,
-      this.#keys.hashOf(new DataView(this.#key.bytes.buffer), 0, this.#key.length),
-    );
-    if (slot >= this.#predicted.length) {
-      const larger = new Uint32Array(this.#predicted.length * 2);
-      larger.set(this.#predicted);
-      this.#predicted = larger;
-    }
-    return slot;
-  }
-
-  /** Appends a sample; it is in the log after `commit`. */
-  append(slot: number, time: number, low: number, high: number): Outcome {
-    const last = this.#series.lastTime(slot);
-    if (time <= last) {
-      if (time < last) return time < this.lowestTime ? OUTCOME.OUT_OF_BOUNDS : OUTCOME.OUT_OF_ORDER;
-      if (time < this.lowestTime) return OUTCOME.OUT_OF_BOUNDS;
-      return this.#series.lastValueIs(slot, low, high) ? OUTCOME.SAME : OUTCOME.DUPLICATE;
-    }
-    if (time < this.lowestTime) return OUTCOME.OUT_OF_BOUNDS;
-    this.#appendInOrder(slot, time, low, high);
-    if (this.#batchCount === this.#batchRefs.length) this.#growBatch();
-    const i = this.#batchCount++;
-    this.#batchRefs[i] = this.#series.refs[slot]!;
-    this.#batchTimes[i] = time;
-    this.#batchWords[2 * i] = low;
-    this.#batchWords[2 * i + 1] = high;
-    return OUTCOME.STORED;
-  }
-
-  /** Oldest time that is taken: half a block behind the newest sample, and nothing that a block holds already. */
+  /** Oldest time that the request being applied may have for a series that has no samples yet. */
   get lowestTime(): number {
-    return Math.max(this.#minValidTime, this.#maxt - this.#options.rangeMs / 2);
+    return Math.min(this.#lowest, this.#lowestLate);
   }
 
-  #appendInOrder(slot: number, time: number, low: number, high: number): void {
-    const series = this.#series;
-    const range = this.#options.rangeMs;
-    if (!series.hasOpenChunk(slot)) series.open(slot, time, rangeEnd(time, range));
-    else {
-      const count = series.openCount(slot);
-      let cut = series.openBytes(slot) > CHUNK_BYTES_CUT;
-      if (!cut) {
-        if (count === SAMPLES_PER_CHUNK / 4) {
-          series.setNextAt(slot, chunkEndTime(series.openMint(slot), series.lastTime(slot), series.nextAt(slot)));
-        }
-        cut = time >= series.nextAt(slot) || count >= 2 * SAMPLES_PER_CHUNK;
+  /** Whether out-of-order samples are taken. */
+  get takesLate(): boolean {
+    return (this.#state.options.outOfOrderMs ?? 0) > 0;
+  }
+
+  /** Appends a float; it is in the log after `commit`. */
+  append(slot: number, time: number, low: number, high: number, start = 0): Outcome {
+    const { series } = this.#state;
+    if (low === STALE_LO && high === STALE_HI) {
+      const stale = staleHistogramFor(series.newestEncoding(slot));
+      if (stale !== undefined) return this.appendHistogram(slot, time, stale, start);
+    }
+    const last = series.lastTime(slot);
+    if (time >= this.#lowest) {
+      if (time > last) {
+        this.#state.appendFloat(slot, time, low, high);
+        this.#log.float(series.refs[slot]!, time, low, high, start);
+        return OUTCOME.STORED;
       }
-      if (cut) {
-        this.#closeChunk(slot);
-        series.open(slot, time, rangeEnd(time, range));
+      if (time === last) {
+        const same = series.object(slot) === undefined && series.lastValueIs(slot, low, high);
+        return same ? OUTCOME.SAME : OUTCOME.DUPLICATE;
       }
     }
-    series.append(slot, time, low, high);
-    if (time < this.#mint) this.#mint = time;
-    if (time > this.#maxt) this.#maxt = time;
+    const outcome = this.#insertLate(slot, time, low, high, undefined, start);
+    if (outcome === OUTCOME.STORED) this.#lateLog.float(series.refs[slot]!, time, low, high, start);
+    return outcome;
   }
 
-  #closeChunk(slot: number): void {
-    const series = this.#series;
-    const length = series.copyOpen(slot, this.#chunkScratch, 0);
-    const mint = series.openMint(slot);
-    const maxt = series.lastTime(slot);
-    const at = this.#chunkFiles.add(
-      series.refs[slot]!,
-      mint,
-      maxt,
-      ENCODING.XOR,
-      this.#chunkScratch.subarray(0, length),
-    );
-    series.addFull(slot, { mint, maxt, file: at.file, offset: at.offset, length });
-    series.close(slot);
+  /** Appends a histogram that was validated and is not changed any more; it is in the log after `commit`. */
+  appendHistogram(slot: number, time: number, histogram: Histogram, start = 0): Outcome {
+    const { series } = this.#state;
+    const last = series.lastTime(slot);
+    if (time >= this.#lowest) {
+      if (time > last) {
+        this.#state.appendHistogram(slot, time, histogram, start);
+        this.#log.histogram(series.refs[slot]!, time, histogram, start);
+        return OUTCOME.STORED;
+      }
+      if (time === last) {
+        const open = series.object(slot) as OpenHistogram | undefined;
+        return open?.last !== undefined && equalHistograms(open.last, histogram) ? OUTCOME.SAME : OUTCOME.DUPLICATE;
+      }
+    }
+    const outcome = this.#insertLate(slot, time, 0, 0, histogram, start);
+    if (outcome === OUTCOME.STORED) this.#lateLog.histogram(series.refs[slot]!, time, histogram, start);
+    return outcome;
+  }
+
+  #insertLate(
+    slot: number,
+    time: number,
+    low: number,
+    high: number,
+    histogram: Histogram | undefined,
+    start: number,
+  ): Outcome {
+    if (!(time >= this.#lowestLate)) {
+      if (this.#lowestLate !== Infinity) return OUTCOME.TOO_OLD;
+      return time < this.#lowest ? OUTCOME.OUT_OF_BOUNDS : OUTCOME.OUT_OF_ORDER;
+    }
+    const { late, series } = this.#state;
+    const ref = series.refs[slot]!;
+    if (late.isFull(ref)) this.#packLate(ref);
+    this.#lateDirty = true;
+    return late.insert(ref, time, low, high, histogram, start) ? OUTCOME.STORED : OUTCOME.SAME;
+  }
+
+  /** Moves a series' out-of-order samples to the chunk files; a marker in their log says so. */
+  #packLate(ref: number): void {
+    const packed = this.#state.packLate(ref);
+    if (packed.length === 0) return;
+    this.#lateLog.markers(packed.map((chunk) => ({ ref, file: chunk.file, offset: entryOffset(chunk) })));
+    this.#markersDirty = true;
+  }
+
+  /** Takes an exemplar as it is judged before the commit; it can be seen and is in the log after it. */
+  appendExemplar(slot: number, exemplar: Exemplar): ExemplarOutcome {
+    const { exemplars, series } = this.#state;
+    if (!exemplars.enabled) return EXEMPLAR_OUTCOME.DISABLED;
+    const labels = series.labels(slot);
+    const outcome = exemplars.check(labels, exemplar);
+    if (outcome === EXEMPLAR_OUTCOME.STORED) {
+      this.#pendingExemplars.push([labels, exemplar]);
+      this.#log.exemplar({ ref: series.refs[slot]!, ...exemplar });
+    }
+    return outcome;
+  }
+
+  /** Exemplars of series that one of the lists of matchers selects, in [mint, maxt], by labels. */
+  exemplars(matchers: readonly (readonly Matcher[])[], mint: number, maxt: number): SeriesExemplars[] {
+    return this.#state.exemplars.select(matchers, mint, maxt);
+  }
+
+  /** Keeps what a family of metrics is said to be; logged when there is a series of it. */
+  setMetadata(family: string, entry: MetadataEntry): void {
+    if (!this.#state.metadata.set(family, entry)) return;
+    const ref = this.#refOfFamily(family, entry.type);
+    if (ref !== undefined) this.#log.metadata({ ref, ...entry, type: METADATA_TYPES.indexOf(entry.type) });
+  }
+
+  #refOfFamily(family: string, type: MetadataType): number | undefined {
+    for (const name of seriesNames(family, type)) {
+      const slot = this.of(METRIC_NAME, name)[0];
+      if (slot !== undefined) return this.#state.series.refs[slot]!;
+    }
+    return undefined;
+  }
+
+  /** What families of metrics are said to be. */
+  metadata(): Iterable<readonly [family: string, MetadataEntry]> {
+    return this.#state.metadata.entries();
   }
 
   /** Whether a sample of this series is in the commit being made; for rare paths, it looks through the commit. */
   isInCommit(slot: number): boolean {
-    const ref = this.#series.refs[slot]!;
-    return this.#batchRefs.subarray(0, this.#batchCount).lastIndexOf(ref) >= 0;
+    return this.#log.has(this.#state.series.refs[slot]!);
   }
 
   labels(slot: number): Labels {
-    return this.#series.labels(slot);
+    return this.#state.series.labels(slot);
   }
 
-  lastValue(slot: number): number {
-    return this.#series.lastValue(slot);
-  }
-
-  #growBatch(): void {
-    const capacity = this.#batchRefs.length * 2;
-    const refs = new Float64Array(capacity);
-    const times = new Float64Array(capacity);
-    const words = new Int32Array(2 * capacity);
-    refs.set(this.#batchRefs);
-    times.set(this.#batchTimes);
-    words.set(this.#batchWords);
-    this.#batchRefs = refs;
-    this.#batchTimes = times;
-    this.#batchWords = words;
+  /** The last float; undefined when the last sample is a histogram. */
+  lastValue(slot: number): number | undefined {
+    const { series } = this.#state;
+    return series.object(slot) === undefined ? series.lastValue(slot) : undefined;
   }
 
   /**
@@ -321,36 +312,34 @@ export class Head implements PostingsSource {
    * @throws UnavailableError when the disk refuses; the samples are kept and logged before anything else is taken.
    */
   commit(): void {
-    if (this.#seriesRecord.length > 0) {
-      this.#wal.add(this.#seriesRecord.bytes);
-      this.#seriesRecord.clear();
-    }
-    if (this.#batchCount > 0) {
-      this.#record.clear();
-      const batch = {
-        refs: this.#batchRefs,
-        times: this.#batchTimes,
-        words: this.#batchWords,
-        count: this.#batchCount,
-      };
-      writeSamples(this.#record, batch, 0, this.#batchCount);
-      this.#wal.add(this.#record.bytes);
-      this.#batchCount = 0;
-    }
+    this.#log.end();
+    this.#lateLog.end();
+    for (const [labels, exemplar] of this.#pendingExemplars.splice(0)) this.#state.exemplars.add(labels, exemplar);
+    // Series first: the other log refers to them.
     this.#wal.flush();
-    this.#chunkFiles.flushIfLarge();
+    if (this.#markersDirty) {
+      // A marker must not name a chunk that a kill can take back.
+      this.#state.files.flush();
+      this.#markersDirty = false;
+    }
+    this.#wbl?.flush();
+    this.#state.files.flushIfLarge();
   }
 
   /** Resolves when all commits so far are on the disk. */
-  durable(): Promise<void> {
-    return this.#wal.sync();
+  async durable(): Promise<void> {
+    const syncs = [this.#wal.sync()];
+    if (this.#lateDirty && this.#wbl !== undefined) {
+      this.#lateDirty = false;
+      syncs.push(this.#wbl.sync());
+    }
+    await Promise.all(syncs);
   }
 
   /** Why nothing can be written now, or undefined. Tries again what the disk refused. */
   trouble(): string | undefined {
-    if (this.#wal.trouble === undefined) return undefined;
     try {
-      this.#wal.flush();
+      for (const log of [this.#wal, this.#wbl]) if (log?.trouble !== undefined) log.flush();
     } catch (error) {
       return (error as Error).message;
     }
@@ -364,41 +353,43 @@ export class Head implements PostingsSource {
   // ---- reading
 
   get stats(): HeadStats {
+    const { series, mint, maxt } = this.#state;
     let open = 0;
-    for (let slot = 0; slot < this.#series.count; slot++) if (this.#series.hasOpenChunk(slot)) open++;
+    for (let slot = 0; slot < series.count; slot++) if (series.hasOpenChunk(slot)) open++;
     return {
-      seriesCount: this.#series.count,
-      labelPairCount: this.#series.postings.pairCount,
-      chunkCount: open + this.#series.fullCount,
-      mint: this.#mint,
-      maxt: this.#maxt,
+      seriesCount: series.count,
+      labelPairCount: series.postings.pairCount,
+      chunkCount: open + series.fullCount,
+      mint,
+      maxt,
     };
   }
 
   get seriesCount(): number {
-    return this.#series.count;
+    return this.#state.series.count;
   }
 
   get mint(): number {
-    return this.#mint;
+    return Math.min(this.#state.mint, this.#state.late.mint);
   }
 
   get maxt(): number {
-    return this.#maxt;
+    return Math.max(this.#state.maxt, this.#state.late.maxt);
   }
 
   get bytes(): number {
-    return this.#series.bytes + this.#keys.bytes;
+    return this.#state.series.bytes + this.#state.keys.bytes;
   }
 
   all(): Postings {
-    return Uint32Array.from({ length: this.#series.count }, (_, i) => i);
+    return Uint32Array.from({ length: this.#state.series.count }, (_, i) => i);
   }
 
   of(name: string, value: string): Postings {
-    const nameId = this.#series.symbols.find(name);
-    const valueId = this.#series.symbols.find(value);
-    return nameId === undefined || valueId === undefined ? NO_POSTINGS : this.#series.postings.of(nameId, valueId);
+    const { symbols, postings } = this.#state.series;
+    const nameId = symbols.find(name);
+    const valueId = symbols.find(value);
+    return nameId === undefined || valueId === undefined ? NO_POSTINGS : postings.of(nameId, valueId);
   }
 
   ofValues(name: string, values: readonly string[]): Postings[] {
@@ -406,80 +397,59 @@ export class Head implements PostingsSource {
   }
 
   values(name: string): string[] {
-    const nameId = this.#series.symbols.find(name);
-    if (nameId === undefined) return [];
-    return this.#series.postings.valueIds(nameId).map((id) => this.#series.symbols.text(id));
+    const { symbols, postings } = this.#state.series;
+    const nameId = symbols.find(name);
+    return nameId === undefined ? [] : postings.valueIds(nameId).map((id) => symbols.text(id));
   }
 
   /** In any order. */
   labelNames(): string[] {
-    return Array.from(this.#series.postings.nameIds(), (id) => this.#series.symbols.text(id));
+    const { symbols, postings } = this.#state.series;
+    return Array.from(postings.nameIds(), (id) => symbols.text(id));
   }
 
-  /** The matching series as frames, ascending by labels. */
+  /** The matching series as frames, ascending by labels; chunks of a series do not overlap. */
   async *frames(query: SeriesQuery, signal: AbortSignal): AsyncGenerator<SeriesFrame> {
-    // Readers stay on the state they began with, so that a truncation does not move slots under them.
-    const series = this.#series;
-    const slots = sortByLabels(series, await selectPostings(this, query.matchers));
-    if (series !== this.#series) {
+    const { files, late, tombstones, series } = this.#state;
+    const slices = new Slices(10, signal);
+    const slots = await sortByLabels(series, await selectPostings(this, query.matchers), slices);
+    if (series !== this.#state.series) {
       yield* this.frames(query, signal);
       return;
     }
-    const slices = new Slices(10, signal);
-    const builder = new FrameBuilder();
-    const streamIds = new Int32Array(series.symbols.count).fill(-1);
-    const idOf = (symbol: number): number => {
-      let id = symbol < streamIds.length ? streamIds[symbol]! : -1;
-      if (id < 0) {
-        id = builder.symbolId(series.symbols.text(symbol));
-        if (symbol < streamIds.length) streamIds[symbol] = id;
+    const view = new ReadView(series, slots, files, late, tombstones);
+    try {
+      const builder = new FrameBuilder();
+      const streamIds = new Int32Array(series.symbols.count).fill(-1);
+      const idOf = (symbol: number): number => {
+        let id = symbol < streamIds.length ? streamIds[symbol]! : -1;
+        if (id < 0) {
+          id = builder.newSymbol(series.symbols.text(symbol));
+          if (symbol < streamIds.length) streamIds[symbol] = id;
+        }
+        return id;
+      };
+      let sent = 0;
+      const reads: HeadChunkRead[] = [];
+      for (let i = 0; i < slots.length; i++) {
+        if (!view.addChunks(i, query.mint, query.maxt, query.skipChunks, builder, reads)) continue;
+        const ids = series.labelIds(slots[i]!);
+        for (let k = 0; k < ids.length; k += 2) builder.label(idOf(ids[k]!), idOf(ids[k + 1]!));
+        builder.endSeries();
+        if (++sent === query.limit) break;
+        // The first frame is small, so that the other side has work while the next is read.
+        const most = sent < HEAD_FRAME_SERIES ? HEAD_FRAME_SERIES / 8 : HEAD_FRAME_SERIES / 2;
+        if (builder.dataBytes >= HEAD_FRAME_BYTES || builder.seriesCount >= most) {
+          files.readMany(reads.splice(0), builder.bytes);
+          yield builder.take();
+          if (slices.due) await slices.breathe();
+        }
       }
-      return id;
-    };
-    let sent = 0;
-    const reads: HeadChunkRead[] = [];
-    for (let i = 0; i < slots.length; i++) {
-      const slot = slots[i]!;
-      if (!this.#addChunks(series, slot, query, builder, reads)) continue;
-      const ids = series.labelIds(slot);
-      for (let k = 0; k < ids.length; k += 2) builder.label(idOf(ids[k]!), idOf(ids[k + 1]!));
-      builder.endSeries();
-      if (++sent === query.limit) break;
-      // The first frame is small, so that the other side has work while the next is read.
-      const most = sent < HEAD_FRAME_SERIES ? HEAD_FRAME_SERIES / 8 : HEAD_FRAME_SERIES / 2;
-      if (builder.dataBytes >= HEAD_FRAME_BYTES || builder.seriesCount >= most) {
-        this.#chunkFiles.readMany(reads.splice(0), builder.bytes);
-        yield builder.take();
-        if (slices.due) await slices.breathe();
-      }
+      files.readMany(reads, builder.bytes);
+      if (builder.seriesCount > 0) yield builder.take();
+    } finally {
+      view.release();
     }
-    this.#chunkFiles.readMany(reads, builder.bytes);
-    if (builder.seriesCount > 0) yield builder.take();
-  }
-
-  /** Adds the chunks of a series in range; false when there are none, and nothing was added. */
-  #addChunks(
-    series: HeadSeries,
-    slot: number,
-    query: SeriesQuery,
-    builder: FrameBuilder,
-    reads: HeadChunkRead[],
-  ): boolean {
-    const { mint, maxt } = query;
-    const full = series.fullChunks(slot, mint, maxt);
-    const open = series.hasOpenChunk(slot) && series.lastTime(slot) >= mint && series.openMint(slot) <= maxt;
-    if (full.length === 0 && !open) return false;
-    if (query.skipChunks) return true;
-    for (const chunk of full) {
-      const at = builder.reserveChunk(chunk.mint, chunk.maxt, ENCODING.XOR, chunk.length);
-      reads.push({ file: chunk.file, offset: chunk.offset, length: chunk.length, at });
-    }
-    if (open) {
-      const length = series.openBytes(slot);
-      const at = builder.reserveChunk(series.openMint(slot), series.lastTime(slot), ENCODING.XOR, length);
-      series.copyOpen(slot, builder.bytes, at);
-    }
-    return true;
   }
 
   // ---- cutting
@@ -489,12 +459,13 @@ export class Head implements PostingsSource {
    * at a block's border that is Prometheus's rule, one and a half times the width; one that begins inside is cut sooner.
    */
   get isCuttable(): boolean {
-    return this.#mint <= this.#maxt && this.#maxt - this.#options.rangeMs / 2 >= this.cutEnd;
+    const { mint, maxt, options } = this.#state;
+    return mint <= maxt && maxt - options.rangeMs / 2 >= this.cutEnd;
   }
 
   /** The end of the block that `cutBlock` writes. */
   get cutEnd(): number {
-    return rangeEnd(this.#mint, this.#options.rangeMs);
+    return rangeEnd(this.#state.mint, this.#state.options.rangeMs);
   }
 
   /**
@@ -502,126 +473,136 @@ export class Head implements PostingsSource {
    * taken any more. Call `truncate` with the block's maxTime once it is kept. Undefined when the range is empty.
    */
   async cutBlock(blocksFolder: string, ulid: string): Promise<WrittenBlock | undefined> {
-    return this.#writeBlock(blocksFolder, ulid, this.#mint, this.cutEnd);
+    return cutRange(this.#state, blocksFolder, ulid, this.#state.mint, this.cutEnd);
   }
 
-  async #writeBlock(blocksFolder: string, ulid: string, mint: number, end: number): Promise<WrittenBlock | undefined> {
-    const series = this.#series;
+  /** Whether there are out-of-order samples to cut. */
+  get hasLate(): boolean {
+    return this.#state.late.count > 0;
+  }
+
+  /**
+   * Writes the out-of-order samples into blocks of aligned ranges, which may overlap others, by slices. Call `dropLate`
+   * once they are kept.
+   */
+  async cutLate(blocksFolder: string, nextUlid: () => string): Promise<LateCut> {
+    const { late } = this.#state;
     const slices = new Slices(10);
-    const slots = sortByLabels(series, this.all()).filter((slot) => hasChunksBefore(series, slot, end));
-    if (slots.length === 0) return undefined;
-    const used = new Uint8Array(series.symbols.count);
-    for (const slot of slots) for (const id of series.labelIds(slot)) used[id] = 1;
-    const ordinals = new Uint32Array(used.length);
-    // Prometheus's heads always have "", the name of the list of all series.
-    const symbols: string[] = [""];
-    for (const id of series.symbols.sorted()) {
-      if (used[id] !== 1) continue;
-      ordinals[id] = symbols.length;
-      symbols.push(series.symbols.text(id));
+    for (const ref of late.refs()) {
+      this.#packLate(ref);
+      if (!slices.due) continue;
+      this.commit();
+      await slices.breathe();
     }
-    const writer = new BlockWriter(join(blocksFolder, ulid), symbols);
-    try {
-      for (const slot of slots) {
-        writer.addSeries(
-          series.labelIds(slot).map((id) => ordinals[id]!),
-          this.#chunksBefore(series, slot, end),
-        );
-        if (slices.due) await slices.breathe();
-      }
-      return writer.finish({ ulid, minTime: mint, maxTime: end, compaction: { level: 1, sources: [ulid] } });
-    } catch (error) {
-      writer.abandon();
-      throw error;
-    }
+    // What came meanwhile goes along, so that everything before the new segment is in chunks.
+    for (const ref of late.refs()) this.#packLate(ref);
+    this.commit();
+    this.#wbl?.cut();
+    const chunks = new Map(late.refs().map((ref) => [ref, late.of(ref)!.chunks]));
+    const segment = this.#wbl?.segment ?? 0;
+    return { chunks, segment, blocks: await cutLateChunks(this.#state, chunks, blocksFolder, nextUlid) };
   }
 
-  #chunksBefore(series: HeadSeries, slot: number, end: number): Chunk[] {
-    const chunks: Chunk[] = series.fullChunks(slot, -Infinity, end - 1).map((chunk) => {
-      const data = new Uint8Array(chunk.length);
-      this.#chunkFiles.read(chunk.file, chunk.offset, chunk.length, data, 0);
-      return { mint: chunk.mint, maxt: chunk.maxt, encoding: ENCODING.XOR, data };
-    });
-    if (series.hasOpenChunk(slot) && series.openMint(slot) < end) {
-      const data = new Uint8Array(series.openBytes(slot));
-      series.copyOpen(slot, data, 0);
-      chunks.push({ mint: series.openMint(slot), maxt: series.lastTime(slot), encoding: ENCODING.XOR, data });
-    }
-    return chunks;
-  }
-
-  /** Writes everything left into blocks of aligned ranges, oldest first, for a shutdown that keeps nothing here. */
-  async cutAll(
-    blocksFolder: string,
-    nextUlid: () => string,
-    onBlock: (block: WrittenBlock) => Promise<void>,
-  ): Promise<void> {
-    while (this.#mint <= this.#maxt) {
-      const end = rangeEnd(this.#mint, this.#options.rangeMs);
-      const block = await this.#writeBlock(blocksFolder, nextUlid(), this.#mint, end);
-      if (block !== undefined) await onBlock(block);
-      await this.truncate(end);
+  /** Forgets what `cutLate` has written. */
+  async dropLate({ chunks, segment }: LateCut): Promise<void> {
+    await this.#unpinned();
+    // The log first: a marker must not outlive its chunk.
+    this.#wbl?.removeBefore(segment);
+    for (const [ref, cut] of chunks) {
+      this.#state.late.drop(ref, new Set(cut));
+      for (const chunk of cut) this.#state.files.dropLate(chunk);
     }
   }
 
   /**
-   * Forgets samples before `time`, series that then have none, head chunk files and log segments no longer needed.
-   * Synchronous in memory; the log is rewritten by slices.
+   * Until the returned function is called, nothing is forgotten: for who has looked which blocks there are and is about
+   * to read. A reader that has its first frame needs it no more.
+   */
+  pin(): () => void {
+    let unpin = (): void => undefined;
+    const pin = new Promise<void>((resolve) => (unpin = resolve));
+    this.#pins.add(pin);
+    return () => {
+      this.#pins.delete(pin);
+      unpin();
+    };
+  }
+
+  /** Resolves when the pins of now are gone; who pins later knows of the new blocks. */
+  async #unpinned(): Promise<void> {
+    await Promise.all(this.#pins);
+  }
+
+  /**
+   * Forgets samples before `time`, series that then have none, head chunk files and log segments no longer needed,
+   * by slices.
    */
   async truncate(time: number): Promise<void> {
-    this.#minValidTime = Math.max(this.#minValidTime, time);
-    const old = this.#series;
-    const kept = new HeadSeries();
-    const keys = new KeyTable(this.#options.seed);
-    let mint = Infinity;
-    for (let slot = 0; slot < old.count; slot++) {
-      if (old.lastTime(slot) < time) continue;
-      const next = kept.adopt(old, slot, time);
-      this.#key.clear();
-      writeKey(this.#key, kept.labels(next));
-      keys.add(
-        this.#key.bytes,
-        0,
-        this.#key.length,
-        keys.hashOf(new DataView(this.#key.bytes.buffer), 0, this.#key.length),
-      );
-      const first = kept.fullChunks(next, -Infinity, Infinity)[0]?.mint ?? kept.openMint(next);
-      mint = Math.min(mint, Math.max(first, time));
+    const state = this.#state;
+    await this.#unpinned();
+    await truncateState(state, time);
+    this.#predicted = new Uint32Array(Math.max(1024, state.series.refs.length));
+    const live = new RefSet(state.nextRef);
+    for (let slot = 0; slot < state.series.count; slot++) live.add(state.series.refs[slot]!);
+    // A series that came back has other refs in the log than its own.
+    for (const [alias, ref] of state.aliases) {
+      if (live.has(ref)) live.add(alias);
+      else state.aliases.delete(alias);
     }
-    this.#series = kept;
-    this.#keys = keys;
-    this.#predicted = new Uint32Array(Math.max(1024, kept.refs.length));
-    this.#mint = mint;
-    if (kept.count === 0) this.#maxt = -Infinity;
-    this.#chunkFiles.truncate(time);
-    const keptRefs = new Set<number>();
-    for (let slot = 0; slot < kept.count; slot++) keptRefs.add(kept.refs[slot]!);
-    await truncateWal(join(this.#folder, "wal"), this.#wal, time, (ref) => keptRefs.has(ref), this.#options.log);
+    const needed = { mint: time, isLive: (ref: number) => live.has(ref), metadata: this.#liveMetadata() };
+    removeSnapshots(state.folder);
+    await truncateWal(join(state.folder, "wal"), this.#wal, needed, state.options.log);
   }
 
-  async close(): Promise<void> {
-    this.#chunkFiles.close();
+  /** Deletes samples in [mint, maxt] of the matching series. @returns how many series have any. Await `durable` then. */
+  async deleteSeries(matchers: readonly Matcher[], mint: number, maxt: number): Promise<number> {
+    const slots = await selectPostings(this, matchers);
+    const { series, late, tombstones } = this.#state;
+    const deleted: RefInterval[] = [];
+    for (const slot of slots) {
+      const ref = series.refs[slot]!;
+      const [lateMint, lateMaxt] = late.boundsOf(ref);
+      const from = Math.max(mint, Math.min(series.firstTime(slot, -Infinity), lateMint));
+      const to = Math.min(maxt, Math.max(series.lastTime(slot), lateMaxt));
+      if (from <= to) deleted.push({ ref, mint: from, maxt: to });
+    }
+    if (deleted.length === 0) return 0;
+    this.begin();
+    tombstones.add(deleted);
+    this.#log.tombstones(deleted);
+    this.commit();
+    return deleted.length;
+  }
+
+  /** `snapshot`: the next start is to be quick. Without, or when it cannot be written, the log is replayed. */
+  async close(snapshot = false): Promise<void> {
+    if (snapshot) await this.#snapshot();
+    this.#state.files.close();
     await this.#wal.close();
+    await this.#wbl?.close();
   }
-}
 
-function hasChunksBefore(series: HeadSeries, slot: number, end: number): boolean {
-  if (series.hasOpenChunk(slot) && series.openMint(slot) < end) return true;
-  return series.fullChunks(slot, -Infinity, end - 1).length > 0;
-}
+  async #snapshot(): Promise<void> {
+    const state = this.#state;
+    try {
+      // Everything before this position is in chunk files, the snapshot or the other log.
+      this.commit();
+      state.files.flush();
+      await writeSnapshot(state, { segment: this.#wal.segment, offset: this.#wal.position });
+      // What only the part of the log that is skipped would say.
+      for (const entry of this.#liveMetadata()) this.#log.metadata(entry);
+      const last = state.nextRef - 1;
+      if (last > 0) this.#log.tombstones([{ ref: last, mint: BEFORE_ALL, maxt: BEFORE_ALL }]);
+      this.commit();
+    } catch (err) {
+      state.options.log.warn({ err }, "snapshot of the head not written; the next start replays the log");
+    }
+  }
 
-/** The end of the aligned range that holds `time`; Go's truncating division, for times before 1970. */
-export function rangeEnd(time: number, width: number): number {
-  return Math.trunc(time / width) * width + width;
-}
-
-/** Where to end a chunk so that the range is filled by chunks of equal length (prometheus/tsdb/head_append.go). */
-function chunkEndTime(start: number, current: number, max: number): number {
-  const n = (max - start) / ((current - start + 1) * 4);
-  return n <= 1 ? max : Math.trunc(start + (max - start) / Math.floor(n));
-}
-
-function sortByLabels(series: HeadSeries, slots: Postings): Uint32Array {
-  const ranks = series.symbols.ranks();
-  return slots.slice().sort((a, b) => series.compare(a, b, ranks));
+  #liveMetadata(): RefMetadata[] {
+    return Array.from(this.#state.metadata.entries()).flatMap(([family, entry]) => {
+      const ref = this.#refOfFamily(family, entry.type);
+      return ref === undefined ? [] : [{ ref, ...entry, type: METADATA_TYPES.indexOf(entry.type) }];
+    });
+  }
 }

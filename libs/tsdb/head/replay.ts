@@ -1,66 +1,59 @@
-/** Replays checkpoint and log into a head, in bounded memory, past whatever is damaged. */
+/** Reads a log, checkpoint first, record by record, past whatever is damaged; damage is logged by file and offset. */
 import { truncateSync } from "node:fs";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { messageOf } from "#libs/kit/errors.ts";
-import type { Labels } from "#libs/model/labels.ts";
 import { type Damage, readWal } from "../wal/reader.ts";
-import { RECORD, RECORD_NAMES, readSamples, readSeries } from "../wal/records.ts";
+import type { LogPosition } from "./snapshot.ts";
 import { lastCheckpoint } from "./truncate-wal.ts";
 
-export interface ReplaySink {
-  series(ref: number, labels: Labels): void;
-  /** False when the series is unknown. */
-  sample(ref: number, time: number, low: number, high: number): boolean;
-}
-
-/** Reads segments below `current`, the one being written. @returns what was seen. */
-export function replay(folder: string, current: number, log: Logger, sink: ReplaySink): { samples: number } {
+/**
+ * Calls `onRecord` for the records of all segments of `folder` below `current`, the one being written, or for those
+ * behind the position `from`. Its error means that the record is damaged.
+ *
+ * @returns whether anything was damaged that an end of the process does not explain.
+ */
+export function replayLog(
+  folder: string,
+  current: number,
+  from: LogPosition | undefined,
+  log: Logger,
+  onRecord: (bytes: Uint8Array, file: string) => void,
+): boolean {
   const checkpoint = lastCheckpoint(folder);
   const damages: Damage[] = [];
-  let samples = 0;
-  let unknown = 0;
-  const skipped = new Map<number, number>();
   let goodEnd = { segment: -1, end: 0 };
-  const apply = (source: string, first: number): void => {
-    for (const { bytes, segment, end } of readWal(source, (damage) => damages.push(damage), first)) {
+  const apply = (source: string, first: number, offset = 0): void => {
+    for (const { bytes, segment, end } of readWal(source, (damage) => damages.push(damage), { first, offset })) {
       if (segment >= current && source === folder) break;
       goodEnd = { segment, end };
       const file = `${source}/${segment}`;
       try {
-        const type = bytes[0];
-        if (type === RECORD.SERIES) readSeries(bytes, file, (ref, labels) => sink.series(ref, labels));
-        else if (type === RECORD.SAMPLES || type === RECORD.SAMPLES_V2) {
-          readSamples(bytes, file, (ref, time, low, high) => {
-            samples++;
-            if (!sink.sample(ref, time, low, high)) unknown++;
-          });
-        } else skipped.set(type ?? -1, (skipped.get(type ?? -1) ?? 0) + 1);
+        onRecord(bytes, file);
       } catch (error) {
         damages.push({ segment, file, offset: end, what: messageOf(error), torn: false });
       }
     }
   };
-  if (checkpoint !== undefined) apply(join(folder, checkpoint.name), 0);
-  apply(folder, checkpoint === undefined ? 0 : checkpoint.segment + 1);
+  if (from !== undefined && from.segment > (checkpoint?.segment ?? -1)) apply(folder, from.segment, from.offset);
+  else {
+    if (checkpoint !== undefined) apply(join(folder, checkpoint.name), 0);
+    apply(folder, checkpoint === undefined ? 0 : checkpoint.segment + 1);
+  }
+  let isDamaged = false;
   for (const [index, damage] of damages.entries()) {
-    if (damage.torn && index === damages.length - 1 && goodEnd.segment === damage.segment) {
+    if (damage.torn && index === damages.length - 1 && goodEnd.segment <= damage.segment) {
       // What a kill leaves: never acknowledged. Cut off, so that Prometheus and the next replay find a clean end.
-      truncateSync(damage.file, goodEnd.end);
-      log.info({ file: damage.file, offset: goodEnd.end }, "log: torn tail cut off");
+      const end = goodEnd.segment === damage.segment ? goodEnd.end : 0;
+      truncateSync(damage.file, end);
+      log.info({ file: damage.file, offset: end }, "log: torn tail cut off");
     } else {
+      isDamaged = true;
       log.error(
         { file: damage.file, offset: damage.offset, what: damage.what },
         "log: damaged; what follows it and is intact was kept",
       );
     }
   }
-  for (const [type, records] of skipped) {
-    log.warn(
-      { type: RECORD_NAMES[type] ?? type, records },
-      "log: records of a type not supported yet were passed over",
-    );
-  }
-  if (unknown > 0) log.warn({ samples: unknown }, "log: samples of unknown series were passed over");
-  return { samples };
+  return isDamaged;
 }

@@ -1,12 +1,14 @@
 /**
  * The series of a head in typed arenas: one 64-byte record a series, labels as symbol ids, full chunks as a linked
  * list into `chunks_head`. Refs of Prometheus (`ref`) are never reused; slots are indexes and die with this object:
- * a truncation builds a new `HeadSeries`, and readers of the old one finish on it undisturbed.
+ * a truncation builds a new `HeadSeries` that shares the open chunks, and readers of the old one finish on their view.
  *
  *   double 0 time │ 1 delta │ 2 value │ 3 mint of the open chunk │ 4 nextAt
- *   word  10 block address │ 11 bits used │ 12 count, leading << 16, trailing << 24 │ 13 size class + 1, 0: no open chunk
+ *   word  10 block address │ 11 bits used │ 12 count, leading << 16, trailing << 24
+ *   word  13 size class + 1, 0: no open chunk, `OBJECT`: the open chunk is an object of `objects`
  *   word  14 newest full chunk + 1 │ 15 labels offset
  */
+import { type Chunk, ENCODING } from "../chunk/encoding.ts";
 import { appendXor, emptyXorState, XOR_HEADER_BYTES, XOR_SAMPLE_BYTES_MAX } from "../chunk/xor.ts";
 import type { Labels } from "#libs/model/labels.ts";
 import { Arena, BLOCK_SIZES } from "./arena.ts";
@@ -26,20 +28,36 @@ const STATE = 12;
 const CLASS = 13;
 const FULL = 14;
 const LABELS = 15;
+const OBJECT = 0xff;
+/** Length and encoding of a full chunk share a word. */
+const LENGTH_BITS = 29;
+const LENGTH_MASK = (1 << LENGTH_BITS) - 1;
 
-/** Full chunk `i`: `next[i]` is the one before it + 1. */
+/** A chunk in `chunks_head`. */
 export interface FullChunk {
   readonly mint: number;
   readonly maxt: number;
+  readonly encoding: number;
   readonly file: number;
+  /** Of the data. */
   readonly offset: number;
   readonly length: number;
+}
+
+/** An open chunk that is an object. */
+export interface OpenChunk {
+  readonly encoding: number;
+  readonly mint: number;
+  /** As it would be stored; its bytes are valid until the next append. */
+  chunk(): Chunk;
 }
 
 export class HeadSeries {
   readonly symbols = new HeadSymbols();
   readonly postings = new HeadPostings();
-  readonly arena = new Arena();
+  readonly arena: Arena;
+  /** Open chunks that are objects, by ref. */
+  readonly objects: Map<number, OpenChunk>;
   count = 0;
   #doubles = new Float64Array(1024 * DOUBLES);
   #words = new Uint32Array(this.#doubles.buffer);
@@ -50,6 +68,12 @@ export class HeadSeries {
   #fullWords = new Uint32Array(2048);
   #fullCount = 0;
   readonly #xor = emptyXorState(new Uint8Array(0));
+
+  /** `before`: the state that this one follows; open chunks are shared with it. */
+  constructor(before?: HeadSeries) {
+    this.arena = before?.arena ?? new Arena();
+    this.objects = before?.objects ?? new Map<number, OpenChunk>();
+  }
 
   add(ref: number, labels: Labels): number {
     const slot = this.count;
@@ -96,6 +120,15 @@ export class HeadSeries {
     return ids[x]! - ids[y]!;
   }
 
+  /** The same order without ranks. */
+  compareTexts(a: number, b: number): number {
+    const x = this.labelIds(a);
+    const y = this.labelIds(b);
+    const length = Math.min(x.length, y.length);
+    for (let i = 0; i < length; i++) if (x[i] !== y[i]) return this.symbols.compare(x[i]!, y[i]!);
+    return x.length - y.length;
+  }
+
   labels(slot: number): Labels {
     return Array.from(this.labelIds(slot), (id) => this.symbols.text(id));
   }
@@ -115,6 +148,12 @@ export class HeadSeries {
     return this.#words[at] === low >>> 0 && this.#words[at + 1] === high >>> 0;
   }
 
+  /** Of the last float, low before high. */
+  lastWords(slot: number): readonly [number, number] {
+    const at = slot * WORDS + VALUE_WORD;
+    return [this.#words[at]! | 0, this.#words[at + 1]! | 0];
+  }
+
   /** For messages: a NaN's payload may be lost. */
   lastValue(slot: number): number {
     return this.#doubles[slot * DOUBLES + VALUE_WORD / 2]!;
@@ -122,6 +161,12 @@ export class HeadSeries {
 
   hasOpenChunk(slot: number): boolean {
     return this.#words[slot * WORDS + CLASS] !== 0;
+  }
+
+  /** Whether the open chunk is an XOR chunk in the arena. */
+  hasXor(slot: number): boolean {
+    const sizeClass = this.#words[slot * WORDS + CLASS]!;
+    return sizeClass !== 0 && sizeClass !== OBJECT;
   }
 
   openCount(slot: number): number {
@@ -195,25 +240,42 @@ export class HeadSeries {
     words[w + VALUE_WORD + 1] = high;
   }
 
-  /** Copies the open chunk, with its count in front, into `target` at `at`. @returns its length. */
-  copyOpen(slot: number, target: Uint8Array, at: number): number {
-    const w = slot * WORDS;
-    const address = this.#words[w + ADDRESS]!;
-    const length = this.openBytes(slot);
-    const from = this.arena.offset(address);
-    target.set(this.arena.slab(address).subarray(from, from + length), at);
-    const count = this.openCount(slot);
-    target[at] = count >>> 8;
-    target[at + 1] = count;
-    return length;
+  /** The open chunk as it would be stored; undefined when there is none. The bytes are the chunk's own copy. */
+  openChunk(slot: number): Chunk | undefined {
+    const open = this.object(slot);
+    if (open !== undefined) {
+      const chunk = open.chunk();
+      return { ...chunk, data: chunk.data.slice() };
+    }
+    if (!this.hasOpenChunk(slot)) return undefined;
+    const data = new Uint8Array(this.openBytes(slot));
+    copyXor(this.arena, this.#words, slot * WORDS, data, 0);
+    return { mint: this.openMint(slot), maxt: this.lastTime(slot), encoding: ENCODING.XOR, data };
+  }
+
+  /** The open chunk if it is an object. */
+  object(slot: number): OpenChunk | undefined {
+    return this.#words[slot * WORDS + CLASS] === OBJECT ? this.objects.get(this.refs[slot]!) : undefined;
+  }
+
+  /** Starts an open chunk that is an object; the one before has been closed. */
+  openObject(slot: number, chunk: OpenChunk): void {
+    this.#words[slot * WORDS + CLASS] = OBJECT;
+    this.objects.set(this.refs[slot]!, chunk);
+  }
+
+  /** To be called after each append to an open chunk that is an object. */
+  setObjectTimes(slot: number, mint: number, last: number): void {
+    this.#doubles[slot * DOUBLES + CHUNK_MINT] = mint;
+    this.#doubles[slot * DOUBLES + TIME] = last;
   }
 
   /** Gives the open chunk's memory back. */
   close(slot: number): void {
     const w = slot * WORDS;
     const sizeClass = this.#words[w + CLASS]!;
-    if (sizeClass === 0) return;
-    this.arena.release(this.#words[w + ADDRESS]!, sizeClass - 1);
+    if (sizeClass === OBJECT) this.objects.delete(this.refs[slot]!);
+    else if (sizeClass !== 0) this.arena.release(this.#words[w + ADDRESS]!, sizeClass - 1);
     this.#words[w + CLASS] = 0;
   }
 
@@ -229,7 +291,7 @@ export class HeadSeries {
     this.#fullTimes[2 * i + 1] = chunk.maxt;
     this.#fullWords[4 * i] = chunk.file;
     this.#fullWords[4 * i + 1] = chunk.offset;
-    this.#fullWords[4 * i + 2] = chunk.length;
+    this.#fullWords[4 * i + 2] = chunk.length | (chunk.encoding << LENGTH_BITS);
     this.#fullWords[4 * i + 3] = this.#words[slot * WORDS + FULL]!;
     this.#words[slot * WORDS + FULL] = i + 1;
   }
@@ -238,49 +300,91 @@ export class HeadSeries {
     return this.#fullCount;
   }
 
+  /** Where the list of full chunks of a slot begins now, for `fullChunksFrom`. */
+  newestFull(slot: number): number {
+    return this.#words[slot * WORDS + FULL]!;
+  }
+
   /** Full chunks that overlap [mint, maxt], oldest first. */
   fullChunks(slot: number, mint: number, maxt: number): FullChunk[] {
+    return this.fullChunksFrom(this.newestFull(slot), mint, maxt);
+  }
+
+  /** Those of the list that begins at `newest` and ends before `until`, 0 for all of it. */
+  fullChunksFrom(newest: number, mint: number, maxt: number, until = 0): FullChunk[] {
     const chunks: FullChunk[] = [];
-    for (let i = this.#words[slot * WORDS + FULL]!; i !== 0; i = this.#fullWords[4 * (i - 1) + 3]!) {
+    for (let i = newest; i !== until; i = this.#fullWords[4 * (i - 1) + 3]!) {
       const k = i - 1;
       const chunkMaxt = this.#fullTimes[2 * k + 1]!;
       if (chunkMaxt < mint) break;
       const chunkMint = this.#fullTimes[2 * k]!;
       if (chunkMint > maxt) continue;
+      const word = this.#fullWords[4 * k + 2]!;
       chunks.push({
         mint: chunkMint,
         maxt: chunkMaxt,
+        encoding: word >>> LENGTH_BITS,
         file: this.#fullWords[4 * k]!,
         offset: this.#fullWords[4 * k + 1]!,
-        length: this.#fullWords[4 * k + 2]!,
+        length: word & LENGTH_MASK,
       });
     }
     return chunks.reverse();
   }
 
-  /** Takes over a series of an older state: its record, its open chunk and the full chunks that reach `time`. */
+  /** The first time of the series' chunks that reach `from`, not below it; Infinity when there are none. */
+  firstTime(slot: number, from: number): number {
+    if (this.lastTime(slot) < from) return Infinity;
+    let first = this.hasOpenChunk(slot) ? this.openMint(slot) : Infinity;
+    for (let i = this.newestFull(slot); i !== 0; i = this.#fullWords[4 * (i - 1) + 3]!) {
+      if (this.#fullTimes[2 * i - 1]! < from) break;
+      first = this.#fullTimes[2 * i - 2]!;
+    }
+    return Math.max(first, from);
+  }
+
+  /** Encoding of the newest chunk, open or full; 0 when there is none. */
+  newestEncoding(slot: number): number {
+    const sizeClass = this.#words[slot * WORDS + CLASS]!;
+    if (sizeClass === OBJECT) return this.object(slot)!.encoding;
+    if (sizeClass !== 0) return ENCODING.XOR;
+    const newest = this.newestFull(slot);
+    return newest === 0 ? 0 : this.#fullWords[4 * (newest - 1) + 2]! >>> LENGTH_BITS;
+  }
+
+  /** Takes over labels and full chunks that reach `time` of a series of the state before; `takeRecord` does the rest. */
   adopt(from: HeadSeries, fromSlot: number, time: number): number {
     const slot = this.add(from.refs[fromSlot]!, from.labels(fromSlot));
-    const labelsAt = this.#words[slot * WORDS + LABELS]!;
-    this.#words.set(from.#words.subarray(fromSlot * WORDS, (fromSlot + 1) * WORDS), slot * WORDS);
-    const w = slot * WORDS;
-    this.#words[w + LABELS] = labelsAt;
-    this.#words[w + FULL] = 0;
-    const sizeClass = this.#words[w + CLASS]!;
-    if (sizeClass !== 0) {
-      if (from.lastTime(fromSlot) < time) this.#words[w + CLASS] = 0;
-      else {
-        const address = this.arena.allocate(sizeClass - 1);
-        const source = from.#words[fromSlot * WORDS + ADDRESS]!;
-        const at = from.arena.offset(source);
-        this.arena
-          .slab(address)
-          .set(from.arena.slab(source).subarray(at, at + from.openBytes(fromSlot)), this.arena.offset(address));
-        this.#words[w + ADDRESS] = address;
-      }
-    }
     for (const chunk of from.fullChunks(fromSlot, time, Infinity)) this.addFull(slot, chunk);
     return slot;
+  }
+
+  /** Takes over what appends change; full chunks newer than `seenFull` come too. */
+  takeRecord(slot: number, from: HeadSeries, fromSlot: number, seenFull: number): void {
+    const w = slot * WORDS;
+    const labels = this.#words[w + LABELS]!;
+    const newest = from.newestFull(fromSlot);
+    if (newest !== seenFull)
+      for (const chunk of from.fullChunksFrom(newest, -Infinity, Infinity, seenFull)) this.addFull(slot, chunk);
+    const full = this.#words[w + FULL]!;
+    const source = fromSlot * WORDS;
+    for (let i = 0; i < WORDS; i++) this.#words[w + i] = from.#words[source + i]!;
+    this.#words[w + LABELS] = labels;
+    this.#words[w + FULL] = full;
+  }
+
+  /** Copies of what appends change, of the slots a reader wants: see `ReadView`. */
+  snapshot(slots: Uint32Array): { readonly doubles: Float64Array; readonly words: Uint32Array } {
+    const doubles = new Float64Array(slots.length * DOUBLES);
+    const words = new Uint32Array(doubles.buffer);
+    for (let i = 0; i < slots.length; i++) {
+      const source = slots[i]! * WORDS;
+      const target = i * WORDS;
+      words[target] = this.#words[source]!;
+      words[target + 1] = this.#words[source + 1]!;
+      for (let k = 2 * CHUNK_MINT; k < WORDS; k++) words[target + k] = this.#words[source + k]!;
+    }
+    return { doubles, words };
   }
 
   /** Bytes of the typed arrays, for `cairn_head_arena_bytes`. */
@@ -294,6 +398,62 @@ export class HeadSeries {
       this.#fullWords.byteLength
     );
   }
+}
+
+/** A slot's record in a snapshot of `HeadSeries.snapshot`. */
+export class SnapshotRecord {
+  readonly #doubles: Float64Array;
+  readonly #words: Uint32Array;
+
+  constructor({ doubles, words }: { readonly doubles: Float64Array; readonly words: Uint32Array }) {
+    this.#doubles = doubles;
+    this.#words = words;
+  }
+
+  newestFull(i: number): number {
+    return this.#words[i * WORDS + FULL]!;
+  }
+
+  /** Whether the open chunk is an XOR chunk. */
+  hasXor(i: number): boolean {
+    const sizeClass = this.#words[i * WORDS + CLASS]!;
+    return sizeClass !== 0 && sizeClass !== OBJECT;
+  }
+
+  hasObject(i: number): boolean {
+    return this.#words[i * WORDS + CLASS] === OBJECT;
+  }
+
+  lastTime(i: number): number {
+    return this.#doubles[i * DOUBLES + TIME]!;
+  }
+
+  openMint(i: number): number {
+    return this.#doubles[i * DOUBLES + CHUNK_MINT]!;
+  }
+
+  openBytes(i: number): number {
+    return (this.#words[i * WORDS + BITS]! + 7) >>> 3;
+  }
+
+  /** Copies the open XOR chunk into `target` at `at`. */
+  copyXor(i: number, arena: Arena, target: Uint8Array, at: number): void {
+    copyXor(arena, this.#words, i * WORDS, target, at);
+  }
+}
+
+/** Copies the open chunk of the record at `words[w]` as it would be stored, with its count in front. */
+function copyXor(arena: Arena, words: Uint32Array, w: number, target: Uint8Array, at: number): void {
+  const address = words[w + ADDRESS]!;
+  const bits = words[w + BITS]!;
+  const length = (bits + 7) >>> 3;
+  const from = arena.offset(address);
+  target.set(arena.slab(address).subarray(from, from + length), at);
+  // Of an older record, the last byte may hold bits of later samples.
+  if ((bits & 7) !== 0) target[at + length - 1]! &= 0xff00 >>> (bits & 7);
+  const count = words[w + STATE]! & 0xffff;
+  target[at] = count >>> 8;
+  target[at + 1] = count;
 }
 
 function grow(list: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffer>;

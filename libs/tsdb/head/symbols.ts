@@ -1,11 +1,13 @@
 /** Interned label names and values of a head, with their rank in UTF-8 order for sorting series. */
+import type { Slices } from "#libs/kit/slices.ts";
 import { compareUtf8 } from "#libs/kit/utf8.ts";
+import { mergeSorted, sortSliced } from "./sort-sliced.ts";
 
 export class HeadSymbols {
   readonly #ids = new Map<string, number>();
   readonly #texts: string[] = [];
   /** Ids in order of their texts; covers the first `#sorted.length` ids. */
-  #sorted: number[] = [];
+  #sorted: Uint32Array = new Uint32Array(0);
   #ranks: Uint32Array = new Uint32Array(0);
 
   get count(): number {
@@ -30,29 +32,35 @@ export class HeadSymbols {
     return this.#texts[id]!;
   }
 
-  /** `ranks[id]` orders ids as their texts. New symbols are sorted and merged in: linear for few new ones. */
-  ranks(): Uint32Array {
-    if (this.#sorted.length === this.#texts.length) return this.#ranks;
-    const fresh: number[] = [];
-    for (let id = this.#sorted.length; id < this.#texts.length; id++) fresh.push(id);
-    const compare = (a: number, b: number): number => compareUtf8(this.#texts[a]!, this.#texts[b]!);
-    fresh.sort(compare);
-    const merged: number[] = [];
-    let i = 0;
-    for (const id of fresh) {
-      while (i < this.#sorted.length && compare(this.#sorted[i]!, id) < 0) merged.push(this.#sorted[i++]!);
-      merged.push(id);
-    }
-    while (i < this.#sorted.length) merged.push(this.#sorted[i++]!);
-    this.#sorted = merged;
-    this.#ranks = new Uint32Array(merged.length);
-    merged.forEach((id, rank) => (this.#ranks[id] = rank));
+  /** Whether `ranks` costs nothing. */
+  get isRanked(): boolean {
+    return this.#sorted.length === this.#texts.length;
+  }
+
+  compare(a: number, b: number): number {
+    return a === b ? 0 : compareUtf8(this.#texts[a]!, this.#texts[b]!);
+  }
+
+  /** `ranks[id]` orders the ids there were at the call as their texts. New ones are sorted and merged in, by slices. */
+  async ranks(slices: Slices): Promise<Uint32Array> {
+    await this.sorted(slices);
     return this.#ranks;
   }
 
   /** Ids in the order of their texts. */
-  sorted(): readonly number[] {
-    this.ranks();
+  async sorted(slices: Slices): Promise<Uint32Array> {
+    if (this.isRanked) return this.#sorted;
+    const known = this.#sorted;
+    const fresh = Uint32Array.from({ length: this.#texts.length - known.length }, (_, i) => known.length + i);
+    const compare = (a: number, b: number): number => this.compare(a, b);
+    const sorted = await mergeSorted(known, await sortSliced(fresh, compare, slices), compare, slices);
+    const ranks = new Uint32Array(sorted.length);
+    for (let rank = 0; rank < sorted.length; rank++) ranks[sorted[rank]!] = rank;
+    // Another call may have gone further meanwhile.
+    if (sorted.length > this.#sorted.length) {
+      this.#sorted = sorted;
+      this.#ranks = ranks;
+    }
     return this.#sorted;
   }
 }

@@ -5,12 +5,22 @@
 import { existsSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Logger } from "pino";
+import { messageOf } from "#libs/kit/errors.ts";
 import { Slices } from "#libs/kit/slices.ts";
-import { ByteWriter } from "../encoding/writer.ts";
 import { syncFolder } from "../files.ts";
-import { readWal } from "../wal/reader.ts";
-import { RECORD, readSamples, readSeries, writeSamples, writeSeries } from "../wal/records.ts";
+import { readHistogramRecord } from "../wal/histogram-records.ts";
+import { type Damage, readWal } from "../wal/reader.ts";
+import {
+  RECORD,
+  readExemplars,
+  readSamples,
+  readSeries,
+  readTombstoneRecord,
+  type RefInterval,
+  type RefMetadata,
+} from "../wal/records.ts";
 import { listSegments, segmentName, WalWriter } from "../wal/writer.ts";
+import { LogBatch } from "./log-batch.ts";
 
 export interface Checkpoint {
   readonly name: string;
@@ -28,82 +38,143 @@ export function lastCheckpoint(folder: string): Checkpoint | undefined {
   return name === undefined ? undefined : { name, segment: Number(name.slice("checkpoint.".length)) };
 }
 
-/** Rewrites and deletes old segments of `folder`; `isLive` tells which series must stay known. */
-export async function truncateWal(
-  folder: string,
-  wal: WalWriter,
-  mint: number,
-  isLive: (ref: number) => boolean,
-  log: Logger,
-): Promise<void> {
+const SYNC_BYTES = 4 << 20;
+
+/** What a log must still say. */
+export interface StillNeeded {
+  /** Samples, exemplars and deletions that end before it are not needed. */
+  readonly mint: number;
+  readonly isLive: (ref: number) => boolean;
+  /** What metrics are said to be, by a series of each. */
+  readonly metadata: readonly RefMetadata[];
+}
+
+/** Rewrites and deletes old segments of `folder`, by slices. What is damaged is left out, its segment kept aside. */
+export async function truncateWal(folder: string, wal: WalWriter, needed: StillNeeded, log: Logger): Promise<void> {
+  // So that the cut, which waits for the disk, has little to wait for.
+  await wal.sync();
   wal.cut();
+  const previous = lastCheckpoint(folder);
+  // Left behind by a process that ended here.
+  if (previous !== undefined) wal.removeBefore(previous.segment + 1);
   const segments = listSegments(folder).filter((segment) => segment < wal.segment);
   // As Prometheus: the newest third stays, it is likely to hold samples that are still needed.
   const first = segments[0];
   if (first === undefined) return;
   const last = first + Math.floor(((wal.segment - 1 - first) * 2) / 3);
   if (last <= first && segments.length > 1) return;
-  const previous = lastCheckpoint(folder);
   const name = `checkpoint.${segmentName(last)}`;
   const temporary = join(folder, `${name}.tmp`);
-  rmSync(temporary, { recursive: true, force: true });
+  for (const left of readdirSync(folder))
+    if (/^checkpoint\.\d+\.tmp$/.test(left)) rmSync(join(folder, left), { recursive: true, force: true });
   const out = new WalWriter(temporary);
-  const slices = new Slices(10);
-  const record = new ByteWriter(1 << 14);
-  const refs: number[] = [];
-  const times: number[] = [];
-  let words = new Int32Array(1024);
-  const damaged = (damage: { file: string; offset: number; what: string }): void =>
+  const damages: Damage[] = [];
+  const copy = new Copy(out, needed, (damage) => {
+    damages.push(damage);
     log.error(
       { file: damage.file, offset: damage.offset, what: damage.what },
       "checkpoint: damaged part of the log left out",
     );
-  const copy = async (source: string, from: number, to: number): Promise<void> => {
-    for (const { bytes, segment } of readWal(source, damaged, from)) {
-      if (segment > to) break;
-      record.clear();
-      if (bytes[0] === RECORD.SERIES) {
-        readSeries(bytes, source, (ref, labels) => {
-          if (!isLive(ref)) return;
-          if (record.length === 0) record.u8(RECORD.SERIES);
-          writeSeries(record, ref, labels);
-        });
-      } else if (bytes[0] === RECORD.SAMPLES || bytes[0] === RECORD.SAMPLES_V2) {
-        refs.length = 0;
-        times.length = 0;
-        readSamples(bytes, source, (ref, time, low, high) => {
-          if (time < mint || !isLive(ref)) return;
-          const i = refs.length;
-          if (2 * i + 2 > words.length) {
-            const larger = new Int32Array(words.length * 2);
-            larger.set(words);
-            words = larger;
-          }
-          words[2 * i] = low;
-          words[2 * i + 1] = high;
-          refs.push(ref);
-          times.push(time);
-        });
-        const batch = { refs: Float64Array.from(refs), times: Float64Array.from(times), words, count: refs.length };
-        if (refs.length > 0) writeSamples(record, batch, 0, refs.length);
-      } else {
-        record.raw(bytes); // a type we do not read yet is not ours to drop
-      }
-      if (record.length > 0) {
-        out.prepare();
-        out.add(record.bytes);
-        out.flush();
-      }
-      if (slices.due) await slices.breathe();
-    }
-  };
-  if (previous !== undefined) await copy(join(folder, previous.name), 0, Infinity);
-  await copy(folder, previous === undefined ? 0 : previous.segment + 1, last);
+  });
+  if (previous !== undefined) await copy.records(join(folder, previous.name), 0, Infinity);
+  await copy.records(folder, previous === undefined ? 0 : previous.segment + 1, last);
+  copy.metadata();
   await out.close();
   syncFolder(temporary);
   renameSync(temporary, join(folder, name));
   syncFolder(folder);
+  for (const { file, segment } of damages) {
+    if (segment <= last && existsSync(file)) renameSync(file, `${file}.corrupt`);
+  }
   wal.removeBefore(last + 1);
   if (previous !== undefined && previous.name !== name)
     rmSync(join(folder, previous.name), { recursive: true, force: true });
+}
+
+/** Copies what is needed of logs into a new one. */
+class Copy {
+  readonly #out: WalWriter;
+  readonly #needed: StillNeeded;
+  readonly #onDamage: (damage: Damage) => void;
+  readonly #batch: LogBatch;
+  readonly #slices = new Slices(10);
+  #synced = 0;
+
+  constructor(out: WalWriter, needed: StillNeeded, onDamage: (damage: Damage) => void) {
+    this.#out = out;
+    this.#needed = needed;
+    this.#onDamage = onDamage;
+    this.#batch = new LogBatch((record) => out.add(record), false);
+  }
+
+  async records(source: string, from: number, to: number): Promise<void> {
+    for (const { bytes, segment, end } of readWal(source, this.#onDamage, { first: from, last: to })) {
+      this.#out.prepare();
+      try {
+        this.#record(bytes, source);
+      } catch (error) {
+        const file = join(source, segmentName(segment));
+        this.#onDamage({ segment, file, offset: end, what: messageOf(error), torn: false });
+      }
+      this.#batch.end();
+      this.#out.flush();
+      // By and by: a sync of all of it at the end would hold up the event loop.
+      if (this.#out.bytesTotal - this.#synced > SYNC_BYTES) {
+        this.#synced = this.#out.bytesTotal;
+        await this.#out.sync();
+      }
+      if (this.#slices.due) await this.#slices.breathe();
+    }
+  }
+
+  metadata(): void {
+    for (const entry of this.#needed.metadata) this.#batch.metadata(entry);
+    this.#batch.end();
+    this.#out.flush();
+  }
+
+  #record(bytes: Uint8Array, file: string): void {
+    const { mint, isLive } = this.#needed;
+    const batch = this.#batch;
+    switch (bytes[0]) {
+      case RECORD.SERIES:
+        readSeries(bytes, file, (ref, labels) => {
+          if (isLive(ref)) batch.series(ref, labels);
+        });
+        break;
+      case RECORD.SAMPLES:
+      case RECORD.SAMPLES_V2:
+        readSamples(bytes, file, (ref, time, low, high, start) => {
+          if (time >= mint && isLive(ref)) batch.float(ref, time, low, high, start);
+        });
+        break;
+      case RECORD.HISTOGRAMS:
+      case RECORD.FLOAT_HISTOGRAMS:
+      case RECORD.CUSTOM_HISTOGRAMS:
+      case RECORD.CUSTOM_FLOAT_HISTOGRAMS:
+      case RECORD.HISTOGRAMS_V2:
+      case RECORD.FLOAT_HISTOGRAMS_V2:
+        readHistogramRecord(bytes, file, ({ ref, time, histogram, start }) => {
+          if (time >= mint && isLive(ref)) batch.histogram(ref, time, histogram, start);
+        });
+        break;
+      case RECORD.TOMBSTONES: {
+        const kept: RefInterval[] = [];
+        readTombstoneRecord(bytes, file, (ref, from, to) => {
+          if (to >= mint && isLive(ref)) kept.push({ ref, mint: from, maxt: to });
+        });
+        if (kept.length > 0) batch.tombstones(kept);
+        break;
+      }
+      case RECORD.EXEMPLARS:
+        readExemplars(bytes, file, (exemplar) => {
+          if (exemplar.time >= mint && isLive(exemplar.ref)) batch.exemplar(exemplar);
+        });
+        break;
+      case RECORD.METADATA: // written from what the head knows
+        break;
+      default:
+        this.#out.add(bytes); // a type we do not know is not ours to drop
+    }
+  }
 }

@@ -2,7 +2,7 @@
  * Reads a log's segments record by record. Damage does not end the reading: it is reported by file and offset, and
  * reading goes on at the next page that starts a record; what does not match its checksum is never returned.
  */
-import { readFileSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { zstdDecompressSync } from "node:zlib";
 import { uncompress } from "snappyjs";
@@ -32,82 +32,142 @@ export interface WalRecord {
   readonly end: number;
 }
 
-/** Records of all segments of `folder` from number `first` on, in order. */
-export function* readWal(folder: string, onDamage: (damage: Damage) => void, first = 0): Generator<WalRecord> {
+/** Of a segment that are in memory at a time; whole pages, so that no fragment lies in two windows. */
+const WINDOW_BYTES = 32 * PAGE_BYTES;
+
+/** Which part of a log is read. */
+export interface WalRange {
+  /** The first segment, and where in it. */
+  readonly first?: number;
+  readonly offset?: number;
+  /** The last segment. */
+  readonly last?: number;
+}
+
+/** Records of the segments of `folder`, in order. */
+export function* readWal(
+  folder: string,
+  onDamage: (damage: Damage) => void,
+  { first = 0, offset = 0, last = Infinity }: WalRange = {},
+): Generator<WalRecord> {
+  const window = Buffer.allocUnsafeSlow(WINDOW_BYTES);
   for (const segment of listSegments(folder)) {
-    if (segment >= first) yield* readSegment(join(folder, segmentName(segment)), segment, onDamage);
+    if (segment < first || segment > last) continue;
+    const file = join(folder, segmentName(segment));
+    const fd = openSync(file, "r");
+    try {
+      const reader = new SegmentReader(file, segment, onDamage);
+      const from = segment === first ? offset : 0;
+      const { size } = fstatSync(fd);
+      for (let base = from - (from % PAGE_BYTES); base < size;) {
+        const count = readSync(fd, window, 0, WINDOW_BYTES, base);
+        if (count === 0) break;
+        // A short read in the middle ends at a page.
+        const usable = base + count >= size ? count : count - (count % PAGE_BYTES);
+        if (usable === 0) throw new Error(`${file}: ${count} bytes read at ${base} of ${size}`);
+        yield* reader.records(window.subarray(0, usable), base, Math.max(from - base, 0), base + usable >= size);
+        base += usable;
+      }
+      reader.end(size);
+    } finally {
+      closeSync(fd);
+    }
   }
 }
 
-function* readSegment(file: string, segment: number, onDamage: (damage: Damage) => void): Generator<WalRecord> {
-  const bytes = readFileSync(file);
-  let parts: Uint8Array[] = [];
+class SegmentReader {
+  readonly #file: string;
+  readonly #segment: number;
+  readonly #onDamage: (damage: Damage) => void;
+  #parts: Uint8Array[] = [];
   /** Whether we are inside a record; after damage, fragments are skipped until a record starts. */
-  let inside = false;
-  let skipping = false;
-  let at = 0;
-  const damaged = (offset: number, what: string, torn = false): void => {
-    onDamage({ segment, file, offset, what, torn });
-    parts = [];
-    inside = false;
-    skipping = true;
-  };
-  while (at < bytes.length) {
-    const pageEnd = Math.min((Math.floor(at / PAGE_BYTES) + 1) * PAGE_BYTES, bytes.length);
-    const start = at;
-    const head = bytes[at]!;
-    const type = head & 0x07;
-    if (type === 0) {
-      // The rest of a page that was too small for a fragment, or that a clean close padded.
-      const zero = bytes.subarray(at, pageEnd).every((byte) => byte === 0);
-      at = pageEnd;
-      if (!zero) damaged(start, "padding is not zero");
-      else if (inside && at < bytes.length && start % PAGE_BYTES === 0)
-        damaged(start, "a page of zeros inside a record");
-      continue;
-    }
-    if (at + FRAGMENT_HEADER_BYTES > pageEnd) {
-      damaged(start, "fragment header cut short", pageEnd === bytes.length);
-      at = pageEnd;
-      continue;
-    }
-    const length = bytes.readUInt16BE(at + 1);
-    const from = at + FRAGMENT_HEADER_BYTES;
-    if (type > 4 || from + length > pageEnd) {
-      const torn = type <= 4 && pageEnd === bytes.length && bytes.length % PAGE_BYTES !== 0;
-      damaged(start, type > 4 ? `fragment type ${type}` : "fragment reaches past its page", torn);
-      at = pageEnd;
-      continue;
-    }
-    if (crc32c(bytes, from, from + length) !== bytes.readUInt32BE(at + 3)) {
-      damaged(start, "fragment checksum");
-      at = pageEnd;
-      continue;
-    }
-    at = from + length;
-    const opens = type === 1 || type === 2;
-    if (opens === inside) {
-      if (!opens && skipping) continue;
-      damaged(start, opens ? "a record starts inside another" : "a record goes on that never began");
-      if (!opens) continue;
-    }
-    skipping = false;
-    if (opens) parts = [];
-    parts.push(bytes.subarray(from, from + length));
-    inside = type === 2 || type === 3;
-    if (inside) continue;
-    const packed = parts.length === 1 ? parts[0]! : Buffer.concat(parts);
-    parts = [];
-    let record: Uint8Array;
-    try {
-      record = unpack(packed, head);
-    } catch (error) {
-      damaged(start, `decompression: ${messageOf(error)}`);
-      continue;
-    }
-    yield { segment, bytes: record, end: at };
+  #inside = false;
+  #skipping = false;
+
+  constructor(file: string, segment: number, onDamage: (damage: Damage) => void) {
+    this.#file = file;
+    this.#segment = segment;
+    this.#onDamage = onDamage;
   }
-  if (inside) damaged(bytes.length, "the last record is cut short", true);
+
+  #damaged(offset: number, what: string, torn = false): void {
+    this.#onDamage({ segment: this.#segment, file: this.#file, offset, what, torn });
+    this.#parts = [];
+    this.#inside = false;
+    this.#skipping = true;
+  }
+
+  /** The records that end in `bytes`, which lie at `base` in the file; `isLast`: the file ends with them. */
+  *records(bytes: Buffer, base: number, from: number, isLast: boolean): Generator<WalRecord> {
+    let at = from;
+    while (at < bytes.length) {
+      const pageEnd = Math.min((Math.floor(at / PAGE_BYTES) + 1) * PAGE_BYTES, bytes.length);
+      const isEnd = isLast && pageEnd === bytes.length;
+      const begin = at;
+      const head = bytes[at]!;
+      const type = head & 0x07;
+      if (type === 0) {
+        // The rest of a page that was too small for a fragment, or that a clean close padded.
+        const zero = bytes.subarray(at, pageEnd).every((byte) => byte === 0);
+        at = pageEnd;
+        if (!zero) this.#damaged(base + begin, "padding is not zero");
+        else if (this.#inside && !isEnd && begin % PAGE_BYTES === 0)
+          this.#damaged(base + begin, "a page of zeros inside a record");
+        continue;
+      }
+      if (at + FRAGMENT_HEADER_BYTES > pageEnd) {
+        this.#damaged(base + begin, "fragment header cut short", isEnd);
+        at = pageEnd;
+        continue;
+      }
+      const length = bytes.readUInt16BE(at + 1);
+      const start = at + FRAGMENT_HEADER_BYTES;
+      if (type > 4 || start + length > pageEnd) {
+        const torn = type <= 4 && isEnd && bytes.length % PAGE_BYTES !== 0;
+        this.#damaged(base + begin, type > 4 ? `fragment type ${type}` : "fragment reaches past its page", torn);
+        at = pageEnd;
+        continue;
+      }
+      if (crc32c(bytes, start, start + length) !== bytes.readUInt32BE(at + 3)) {
+        this.#damaged(base + begin, "fragment checksum");
+        at = pageEnd;
+        continue;
+      }
+      at = start + length;
+      const record = this.#fragment(type, bytes.subarray(start, at), head, base + begin);
+      if (record !== undefined) yield { segment: this.#segment, bytes: record, end: base + at };
+    }
+    // The window is about to be overwritten.
+    this.#parts = this.#parts.map((part) => Uint8Array.prototype.slice.call(part));
+  }
+
+  /** Takes a fragment; gives the record that it completes. */
+  #fragment(type: number, bytes: Uint8Array, head: number, offset: number): Uint8Array | undefined {
+    const opens = type === 1 || type === 2;
+    if (opens === this.#inside) {
+      if (!opens && this.#skipping) return undefined;
+      this.#damaged(offset, opens ? "a record starts inside another" : "a record goes on that never began");
+      if (!opens) return undefined;
+    }
+    this.#skipping = false;
+    if (opens) this.#parts = [];
+    this.#parts.push(bytes);
+    this.#inside = type === 2 || type === 3;
+    if (this.#inside) return undefined;
+    const packed = this.#parts.length === 1 ? this.#parts[0]! : Buffer.concat(this.#parts);
+    this.#parts = [];
+    try {
+      return unpack(packed, head);
+    } catch (error) {
+      this.#damaged(offset, `decompression: ${messageOf(error)}`);
+      return undefined;
+    }
+  }
+
+  /** Called at the end of the file. */
+  end(size: number): void {
+    if (this.#inside) this.#damaged(size, "the last record is cut short", true);
+  }
 }
 
 function unpack(bytes: Uint8Array, head: number): Uint8Array {

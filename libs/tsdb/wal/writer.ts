@@ -66,6 +66,11 @@ export class WalWriter {
     return this.#segment;
   }
 
+  /** Bytes of the current segment that are handed over. */
+  get position(): number {
+    return this.#position;
+  }
+
   /** Why nothing can be written now, or undefined. */
   get trouble(): string | undefined {
     return (this.#failed ?? this.#stuck)?.message;
@@ -203,12 +208,12 @@ export class WalWriter {
   }
 
   async close(): Promise<void> {
-    if (this.#syncing !== undefined) await this.#syncing;
     try {
       this.flush();
-      fdatasyncSync(this.#fd);
+      await this.sync();
     } finally {
       closeSync(this.#fd);
+      this.#failed ??= new UnavailableError("write-ahead log: closed");
     }
   }
 }

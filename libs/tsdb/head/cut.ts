@@ -1,0 +1,181 @@
+/** Writes ranges of a head into blocks, by slices. */
+import { join } from "node:path";
+import { Slices } from "#libs/kit/slices.ts";
+import { type BlockIdentity, BlockWriter, type WrittenBlock } from "../block/writer.ts";
+import type { Chunk } from "../chunk/encoding.ts";
+import type { Postings } from "../index/postings.ts";
+import { rangeEnd } from "./chunk-end.ts";
+import { mergeChunks } from "./merge-chunks.ts";
+import { ReadView, readFullChunk } from "./read-view.ts";
+import type { FullChunk, HeadSeries } from "./series.ts";
+import { sortSliced } from "./sort-sliced.ts";
+import type { HeadState } from "./state.ts";
+
+/** Below it, labels are compared by their texts: new symbols need not be ranked for a small query. */
+const FEW = 4096;
+const BATCH = 1024;
+
+/** Slots in the order of their labels, in fresh memory. */
+export async function sortByLabels(series: HeadSeries, slots: Postings, slices: Slices): Promise<Uint32Array> {
+  if (slots.length < FEW && !series.symbols.isRanked) {
+    return slots.slice().sort((a, b) => series.compareTexts(a, b));
+  }
+  const ranks = await series.symbols.ranks(slices);
+  return sortSliced(slots, (a, b) => series.compare(a, b, ranks), slices);
+}
+
+/** The in-order samples in [mint, end), deleted ones left out. Undefined when there are none. */
+export async function cutRange(
+  state: HeadState,
+  blocksFolder: string,
+  ulid: string,
+  mint: number,
+  end: number,
+): Promise<WrittenBlock | undefined> {
+  const { series } = state;
+  const slices = new Slices(10);
+  const candidates = Uint32Array.from({ length: series.count }, (_, slot) => slot);
+  const slots = await sortByLabels(series, candidates, slices);
+  const identity = { ulid, minTime: mint, maxTime: end, compaction: { level: 1, sources: [ulid] } };
+  // Nothing before `end` changes any more: views of few series, one after the other, see what one of all would.
+  let view: ReadView | undefined;
+  let from = 0;
+  const viewAt = (i: number): ReadView => {
+    if (view === undefined || i >= from + BATCH) {
+      view?.release();
+      from = i;
+      view = new ReadView(series, slots.subarray(i, i + BATCH), state.files, state.late, state.tombstones);
+    }
+    return view;
+  };
+  try {
+    return await writeBlock(blocksFolder, identity, series, slots, slices, {
+      has: (i) => series.firstTime(slots[i]!, -Infinity) < end,
+      chunks: (i) => viewAt(i).chunks(i - from, -Infinity, end - 1, false),
+    });
+  } finally {
+    (view as ReadView | undefined)?.release();
+  }
+}
+
+/** Chunks of out-of-order samples by ref, none of which changes any more. */
+export type LateChunks = ReadonlyMap<number, readonly FullChunk[]>;
+
+/** The samples of out-of-order chunks, a block for each aligned range that has any; deleted ones are left out. */
+export async function cutLateChunks(
+  state: HeadState,
+  late: LateChunks,
+  blocksFolder: string,
+  nextUlid: () => string,
+): Promise<WrittenBlock[]> {
+  const { series, options } = state;
+  const slices = new Slices(10);
+  const candidates: number[] = [];
+  for (let slot = 0; slot < series.count; slot++) if (late.has(series.refs[slot]!)) candidates.push(slot);
+  const slots = await sortByLabels(series, Uint32Array.from(candidates), slices);
+  const chunksOf = (i: number): readonly FullChunk[] => late.get(series.refs[slots[i]!]!)!;
+  const ends = new Set<number>();
+  for (const chunks of late.values())
+    for (const { mint, maxt } of chunks)
+      for (let end = rangeEnd(mint, options.rangeMs); end - options.rangeMs <= maxt; end += options.rangeMs)
+        ends.add(end);
+  const blocks: WrittenBlock[] = [];
+  for (const end of [...ends].sort((a, b) => a - b)) {
+    const mint = end - options.rangeMs;
+    const inRange = ({ mint: from, maxt: to }: FullChunk): boolean => from < end && to >= mint;
+    const ulid = nextUlid();
+    const compaction = { level: 1, sources: [ulid], hints: [OUT_OF_ORDER_HINT] };
+    const block = await writeBlock(
+      blocksFolder,
+      { ulid, minTime: mint, maxTime: end, compaction },
+      series,
+      slots,
+      slices,
+      {
+        has: (i) => chunksOf(i).some(inRange),
+        chunks(i) {
+          const ref = series.refs[slots[i]!]!;
+          const outside = [
+            { mint: -Infinity, maxt: mint - 1 },
+            { mint: end, maxt: Infinity },
+          ];
+          const deleted = [...outside, ...(state.tombstones.byRef.get(ref) ?? [])];
+          const chunks = chunksOf(i)
+            .filter(inRange)
+            .map((chunk) => readFullChunk(state.files, chunk));
+          return mergeChunks(chunks, deleted, `head, series ${ref}`);
+        },
+      },
+    );
+    if (block !== undefined) blocks.push(block);
+  }
+  return blocks;
+}
+
+/** In meta.json of blocks that may overlap others and do not say where the head begins. */
+export const OUT_OF_ORDER_HINT = "from-out-of-order";
+
+interface ChunkSource {
+  /** Whether series `i` may have chunks: cheap. */
+  has(i: number): boolean;
+  /** Ascending, without overlap; maybe none. */
+  chunks(i: number): Chunk[];
+}
+
+/** Writes the series at `slots`, which are in label order. Undefined when no sample is left. */
+async function writeBlock(
+  blocksFolder: string,
+  identity: BlockIdentity,
+  series: HeadSeries,
+  slots: Uint32Array,
+  slices: Slices,
+  source: ChunkSource,
+): Promise<WrittenBlock | undefined> {
+  const { ordinals, symbols } = await usedSymbols(series, slots, source, slices);
+  if (symbols.length === 1) return undefined;
+  const writer = new BlockWriter(join(blocksFolder, identity.ulid), symbols);
+  try {
+    let any = false;
+    for (let i = 0; i < slots.length; i++) {
+      const chunks = source.has(i) ? source.chunks(i) : [];
+      if (chunks.length > 0) {
+        writer.addSeries(
+          series.labelIds(slots[i]!).map((id) => ordinals[id]!),
+          chunks,
+        );
+        any = true;
+      }
+      if (slices.due) await slices.breathe();
+    }
+    if (any) return await writer.finishSliced(identity, slices);
+  } catch (error) {
+    writer.abandon();
+    throw error;
+  }
+  writer.abandon();
+  return undefined;
+}
+
+/** The symbols of the series that go into the block, ascending, and the place of each id among them. */
+async function usedSymbols(
+  series: HeadSeries,
+  slots: Uint32Array,
+  source: ChunkSource,
+  slices: Slices,
+): Promise<{ ordinals: Uint32Array; symbols: string[] }> {
+  const used = new Uint8Array(series.symbols.count);
+  for (let i = 0; i < slots.length; i++) {
+    if (source.has(i)) for (const id of series.labelIds(slots[i]!)) used[id] = 1;
+    if (slices.due) await slices.breathe();
+  }
+  const ordinals = new Uint32Array(used.length);
+  // Prometheus's heads always have "", the name of the list of all series.
+  const symbols: string[] = [""];
+  for (const id of await series.symbols.sorted(slices)) {
+    if (slices.due) await slices.breathe();
+    if (used[id] !== 1) continue;
+    ordinals[id] = symbols.length;
+    symbols.push(series.symbols.text(id));
+  }
+  return { ordinals, symbols };
+}

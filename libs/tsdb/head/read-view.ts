@@ -1,0 +1,138 @@
+/**
+ * What one reader sees of a head: its series as they were when the view was taken, whatever is appended, cut or
+ * truncated while it reads. Records are copied (64 bytes a series); open XOR chunks are append-only, so the copy of
+ * the record finds its prefix in the arena, which gives no block out again while it is held.
+ */
+import { type Chunk, ENCODING } from "../chunk/encoding.ts";
+import type { FrameBuilder } from "../series/frame.ts";
+import type { HeadChunkFiles, HeadChunkRead } from "./chunk-files.ts";
+import type { LateSeries, OutOfOrder } from "./out-of-order.ts";
+import { mergeChunks } from "./merge-chunks.ts";
+import { type FullChunk, type HeadSeries, SnapshotRecord } from "./series.ts";
+import type { Interval, Tombstones } from "./tombstones.ts";
+
+export class ReadView {
+  readonly series: HeadSeries;
+  readonly slots: Uint32Array;
+  readonly #files: HeadChunkFiles;
+  readonly #records: SnapshotRecord;
+  /** By index into `slots`. */
+  readonly #objects = new Map<number, Chunk>();
+  readonly #late = new Map<number, LateSeries>();
+  readonly #tombstones: ReadonlyMap<number, readonly Interval[]>;
+
+  /** Takes the view; `release` must follow. */
+  constructor(series: HeadSeries, slots: Uint32Array, files: HeadChunkFiles, late: OutOfOrder, tombstones: Tombstones) {
+    this.series = series;
+    this.slots = slots;
+    this.#files = files;
+    series.arena.hold();
+    files.hold();
+    this.#records = new SnapshotRecord(series.snapshot(slots));
+    this.#tombstones = tombstones.byRef;
+    if (series.objects.size === 0 && late.count === 0) return;
+    for (let i = 0; i < slots.length; i++) {
+      if (this.#records.hasObject(i)) this.#objects.set(i, series.openChunk(slots[i]!)!);
+      const lateSeries = late.of(series.refs[slots[i]!]!);
+      if (lateSeries !== undefined) this.#late.set(i, lateSeries.clone());
+    }
+  }
+
+  release(): void {
+    this.series.arena.letGo();
+    this.#files.letGo();
+  }
+
+  /**
+   * Adds the chunks of series `i` in range to `builder`, without overlap; those in files are left to `reads`.
+   * @returns false when there are none, and nothing was added.
+   */
+  addChunks(
+    i: number,
+    mint: number,
+    maxt: number,
+    skipChunks: boolean,
+    builder: FrameBuilder,
+    reads: HeadChunkRead[],
+  ): boolean {
+    const late = this.#late.get(i);
+    const deleted = this.#tombstones.size === 0 ? undefined : this.#tombstones.get(this.#refOf(i));
+    // As Prometheus: a series is named as long as its open chunk is in range, even if all of it is deleted.
+    if (skipChunks && this.#isOpenIn(i, mint, maxt)) return true;
+    if (late !== undefined || deleted !== undefined) {
+      const chunks = this.chunks(i, mint, maxt, true);
+      if (chunks.length === 0) return false;
+      if (!skipChunks)
+        for (const { mint: from, maxt: to, encoding, data } of chunks)
+          builder.chunk(from, to, encoding, data, 0, data.length);
+      return true;
+    }
+    const full = this.#full(i, mint, maxt);
+    const open = this.#isOpenIn(i, mint, maxt);
+    if (full.length === 0 && !open) return false;
+    if (skipChunks) return true;
+    for (const chunk of full) {
+      const at = builder.reserveChunk(chunk.mint, chunk.maxt, chunk.encoding, chunk.length);
+      reads.push({ file: chunk.file, offset: chunk.offset, length: chunk.length, at });
+    }
+    if (!open) return true;
+    const object = this.#objects.get(i);
+    if (object !== undefined)
+      builder.chunk(object.mint, object.maxt, object.encoding, object.data, 0, object.data.length);
+    else {
+      const at = builder.reserveChunk(
+        this.#records.openMint(i),
+        this.#records.lastTime(i),
+        ENCODING.XOR,
+        this.#records.openBytes(i),
+      );
+      this.#records.copyXor(i, this.series.arena, builder.bytes, at);
+    }
+    return true;
+  }
+
+  /** Chunks of series `i` that reach into [mint, maxt], ascending and without overlap, deletions applied. */
+  chunks(i: number, mint: number, maxt: number, withLate: boolean): Chunk[] {
+    const chunks = this.#full(i, mint, maxt).map((chunk) => this.#read(chunk));
+    if (this.#isOpenIn(i, mint, maxt)) chunks.push(this.#objects.get(i) ?? this.#openXor(i));
+    const late = withLate ? this.#late.get(i) : undefined;
+    if (late !== undefined) {
+      for (const chunk of late.chunks) if (chunk.maxt >= mint && chunk.mint <= maxt) chunks.push(this.#read(chunk));
+      if (late.open !== undefined)
+        for (const chunk of late.open.toChunks(0, late.open.length, Infinity, false))
+          if (chunk.maxt >= mint && chunk.mint <= maxt) chunks.push(chunk);
+    }
+    const deleted = this.#tombstones.get(this.#refOf(i));
+    if (late === undefined && deleted === undefined) return chunks;
+    return mergeChunks(chunks, deleted ?? [], `head, series ${this.#refOf(i)}`);
+  }
+
+  #refOf(i: number): number {
+    return this.series.refs[this.slots[i]!]!;
+  }
+
+  #full(i: number, mint: number, maxt: number): FullChunk[] {
+    return this.series.fullChunksFrom(this.#records.newestFull(i), mint, maxt);
+  }
+
+  #isOpenIn(i: number, mint: number, maxt: number): boolean {
+    if (!this.#records.hasXor(i) && !this.#records.hasObject(i)) return false;
+    return this.#records.lastTime(i) >= mint && this.#records.openMint(i) <= maxt;
+  }
+
+  #openXor(i: number): Chunk {
+    const data = new Uint8Array(this.#records.openBytes(i));
+    this.#records.copyXor(i, this.series.arena, data, 0);
+    return { mint: this.#records.openMint(i), maxt: this.#records.lastTime(i), encoding: ENCODING.XOR, data };
+  }
+
+  #read(chunk: FullChunk): Chunk {
+    return readFullChunk(this.#files, chunk);
+  }
+}
+
+export function readFullChunk(files: HeadChunkFiles, { mint, maxt, encoding, file, offset, length }: FullChunk): Chunk {
+  const data = new Uint8Array(length);
+  files.read(file, offset, length, data, 0);
+  return { mint, maxt, encoding, data };
+}

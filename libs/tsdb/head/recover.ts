@@ -1,0 +1,297 @@
+/**
+ * Fills a head from its folder: full chunks, the log for what they lack, then the log of out-of-order samples.
+ *
+ *   chunks_head/ ──▶ full chunks, by ref, waiting for their series
+ *   chunk_snapshot… ─▶ series (take their chunks) and open chunks, if the head was closed
+ *   wal/         ──▶ series, samples later than their chunks, deletions; only what is newer than the snapshot
+ *   wbl/         ──▶ out-of-order samples; a marker names the chunks that have those before it
+ */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { SampleColumns } from "#libs/model/columns.ts";
+import type { Histogram } from "#libs/model/histogram.ts";
+import { type Labels, labelValue, METRIC_NAME } from "#libs/model/labels.ts";
+import { STALE_HI, STALE_LO } from "#libs/model/stale.ts";
+import { type Chunk, ENCODING } from "../chunk/encoding.ts";
+import { decodeXorChunk } from "../chunk/xor-chunk.ts";
+import { readHistogramRecord } from "../wal/histogram-records.ts";
+import {
+  METADATA_TYPES,
+  type MmapMarker,
+  RECORD,
+  RECORD_NAMES,
+  readExemplars,
+  readMetadata,
+  readMmapMarkers,
+  readSamples,
+  readSeries,
+  readTombstoneRecord,
+  type RefExemplar,
+  type RefInterval,
+} from "../wal/records.ts";
+import { entryOffset } from "./chunk-files.ts";
+import { ChunkList } from "./chunk-list.ts";
+import { familyOf } from "./metric-metadata.ts";
+import { replayLog } from "./replay.ts";
+import { BEFORE_ALL, readSnapshot, type SnapshotSink } from "./snapshot.ts";
+import type { FullChunk } from "./series.ts";
+import { staleHistogramFor } from "./stale-histogram.ts";
+import type { HeadState } from "./state.ts";
+import { unpackChunk } from "./stored-samples.ts";
+
+/** `walSegment` and `wblSegment`: the segments being written, not read. */
+export function recover(state: HeadState, walSegment: number, wblSegment: number): void {
+  const { log } = state.options;
+  const startedAt = performance.now();
+  const recovery = new Recovery(state);
+  const from = readSnapshot(state.folder, recovery, (snapshot, what) =>
+    log.warn({ snapshot, what }, "snapshot of the head cannot be used; the whole log is replayed"),
+  );
+  replayLog(join(state.folder, "wal"), walSegment, from, log, (bytes, file) => recovery.apply(bytes, file));
+  const wbl = join(state.folder, "wbl");
+  const hasWbl = existsSync(wbl);
+  const wblDamaged =
+    hasWbl && replayLog(wbl, wblSegment, undefined, log, (bytes, file) => recovery.applyLate(bytes, file));
+  recovery.finish(!hasWbl || wblDamaged);
+  if (state.series.count > 0) {
+    const tookMs = Math.round(performance.now() - startedAt);
+    log.info({ series: state.series.count, samples: recovery.samples, tookMs }, "log replayed");
+  }
+}
+
+const columns = new SampleColumns();
+
+class Recovery implements SnapshotSink {
+  readonly #state: HeadState;
+  readonly #full = new ChunkList();
+  /** Out-of-order chunks that no marker has named yet. */
+  readonly #late = new Map<string, FullChunk & { readonly ref: number }>();
+  readonly #hasHoles: boolean;
+  /** By the refs of the log; a series may have had several. */
+  readonly #slots = new Map<number, number>();
+  readonly #skipped = new Map<number, number>();
+  samples = 0;
+  #unknown = 0;
+
+  constructor(state: HeadState) {
+    this.#state = state;
+    const { hasHoles } = state.files.load(
+      (ref, outOfOrder, mint, maxt, encoding, file, offset, length) => {
+        if (outOfOrder) {
+          const chunk = { ref, mint, maxt, encoding, file, offset, length };
+          this.#late.set(markerKey({ ref, file, offset: entryOffset(chunk) }), chunk);
+        } else if (maxt >= state.minValidTime) {
+          state.nextRef = Math.max(state.nextRef, ref + 1);
+          this.#full.add(ref, mint, maxt, encoding, file, offset, length);
+        }
+      },
+      (what) => state.options.log.warn({ what }, "head chunks: damaged; the log has the samples"),
+    );
+    this.#hasHoles = hasHoles;
+  }
+
+  apply(bytes: Uint8Array, file: string): void {
+    switch (bytes[0]) {
+      case RECORD.SERIES:
+        readSeries(bytes, file, (ref, labels) => this.series(ref, labels, undefined));
+        break;
+      case RECORD.SAMPLES:
+      case RECORD.SAMPLES_V2:
+        readSamples(bytes, file, (ref, time, low, high, start) => this.#sample(ref, time, low, high, undefined, start));
+        break;
+      case RECORD.HISTOGRAMS:
+      case RECORD.FLOAT_HISTOGRAMS:
+      case RECORD.CUSTOM_HISTOGRAMS:
+      case RECORD.CUSTOM_FLOAT_HISTOGRAMS:
+      case RECORD.HISTOGRAMS_V2:
+      case RECORD.FLOAT_HISTOGRAMS_V2:
+        readHistogramRecord(bytes, file, ({ ref, time, histogram, start }) =>
+          this.#sample(ref, time, 0, 0, histogram, start),
+        );
+        break;
+      case RECORD.TOMBSTONES:
+        this.deletions(readIntervals(bytes, file));
+        break;
+      case RECORD.EXEMPLARS:
+        readExemplars(bytes, file, (exemplar) => this.exemplar(exemplar));
+        break;
+      case RECORD.METADATA:
+        readMetadata(bytes, file, ({ ref, type, unit, help }) => {
+          const slot = this.#slotOf(ref);
+          if (slot < 0) return;
+          const name = labelValue(this.#state.series.labels(slot), METRIC_NAME);
+          const entry = { type: METADATA_TYPES[type] ?? "unknown", unit, help };
+          this.#state.metadata.set(familyOf(name, entry.type), entry);
+        });
+        break;
+      default:
+        this.#skip(bytes);
+    }
+  }
+
+  #skip(bytes: Uint8Array): void {
+    const type = bytes[0] ?? -1;
+    this.#skipped.set(type, (this.#skipped.get(type) ?? 0) + 1);
+  }
+
+  /** A series, and the open chunk that a snapshot has of it: its samples make the same chunk again. */
+  series(ref: number, labels: Labels, open: Chunk | undefined): void {
+    const state = this.#state;
+    const known = state.find(labels);
+    const slot = known >= 0 ? known : state.add(ref, labels);
+    state.nextRef = Math.max(state.nextRef, ref + 1);
+    this.#slots.set(ref, slot);
+    if (state.series.refs[slot] !== ref) state.aliases.set(ref, state.series.refs[slot]!);
+    this.#full.take(ref, (chunk) => {
+      if (chunk.mint <= state.series.lastTime(slot)) return;
+      // Of a series that was forgotten and came back.
+      if (state.series.hasOpenChunk(slot)) state.closeChunk(slot);
+      state.series.addFull(slot, chunk);
+      state.series.setLastTime(slot, chunk.maxt);
+      state.mint = Math.min(state.mint, chunk.mint);
+      state.maxt = Math.max(state.maxt, chunk.maxt);
+    });
+    if (open === undefined) return;
+    if (open.encoding === ENCODING.XOR) {
+      columns.clear();
+      decodeXorChunk(open.data, 0, open.data.length, columns, `snapshot, series ${ref}`);
+      const { length, times, words } = columns;
+      for (let i = 0; i < length; i++) this.#sample(ref, times[i]!, words[2 * i]!, words[2 * i + 1]!, undefined, 0);
+      return;
+    }
+    const { length, times, words, histograms, starts } = unpackChunk(open, `snapshot, series ${ref}`);
+    for (let i = 0; i < length; i++)
+      this.#sample(ref, times[i]!, words[2 * i]!, words[2 * i + 1]!, histograms[i], starts[i]!);
+  }
+
+  #slotOf(ref: number): number {
+    const slot = this.#slots.get(ref);
+    if (slot !== undefined) return slot;
+    // A series that a truncation dropped: its ref must not be given out again.
+    this.#state.nextRef = Math.max(this.#state.nextRef, ref + 1);
+    this.#unknown++;
+    return -1;
+  }
+
+  #sample(ref: number, time: number, low: number, high: number, given: Histogram | undefined, start: number): void {
+    const state = this.#state;
+    this.samples++;
+    const slot = this.#slotOf(ref);
+    if (slot < 0 || time < state.minValidTime) return;
+    const { series } = state;
+    const histogram =
+      given ?? (low === STALE_LO && high === STALE_HI ? staleHistogramFor(series.newestEncoding(slot)) : undefined);
+    if (time <= series.lastTime(slot)) {
+      if (this.#hasHoles && !this.#isCovered(slot, time))
+        state.late.insert(series.refs[slot]!, time, low, high, histogram, start);
+    } else if (histogram === undefined) state.appendFloat(slot, time, low, high);
+    else state.appendHistogram(slot, time, histogram, start);
+  }
+
+  #isCovered(slot: number, time: number): boolean {
+    const { series } = this.#state;
+    if (series.hasOpenChunk(slot) && series.openMint(slot) <= time) return true;
+    return series.fullChunks(slot, time, time).length > 0;
+  }
+
+  exemplar({ ref, time, value, labels }: RefExemplar): void {
+    const slot = this.#slotOf(ref);
+    if (slot >= 0 && time >= this.#state.minValidTime)
+      this.#state.exemplars.add(this.#state.series.labels(slot), { time, value, labels });
+  }
+
+  deletions(intervals: readonly RefInterval[]): void {
+    const state = this.#state;
+    const own: RefInterval[] = [];
+    for (const { ref, mint, maxt } of intervals) {
+      if (maxt <= BEFORE_ALL) {
+        state.nextRef = Math.max(state.nextRef, ref + 1);
+        continue;
+      }
+      const slot = this.#slotOf(ref);
+      if (slot < 0 || maxt < state.minValidTime) continue;
+      // All of time: the series was dropped as it was then. What came later is not meant.
+      const isAll = mint < -9e18 && maxt > 9e18;
+      own.push({
+        ref: state.series.refs[slot]!,
+        mint: isAll ? -Infinity : mint,
+        maxt: isAll ? state.series.lastTime(slot) : maxt,
+      });
+    }
+    state.tombstones.add(own);
+  }
+
+  /** A record of the log of out-of-order samples. */
+  applyLate(bytes: Uint8Array, file: string): void {
+    if (bytes[0] === RECORD.MMAP_MARKERS) {
+      const byRef = new Map<number, MmapMarker[]>();
+      for (const marker of readMmapMarkers(bytes, file))
+        byRef.set(marker.ref, [...(byRef.get(marker.ref) ?? []), marker]);
+      for (const [ref, markers] of byRef) this.#marked(ref, markers);
+    } else if (bytes[0] === RECORD.SAMPLES || bytes[0] === RECORD.SAMPLES_V2) {
+      readSamples(bytes, file, (ref, time, low, high, start) =>
+        this.#lateSample(ref, time, low, high, undefined, start),
+      );
+    } else if (bytes[0]! >= RECORD.HISTOGRAMS && bytes[0]! <= RECORD.FLOAT_HISTOGRAMS_V2) {
+      readHistogramRecord(bytes, file, ({ ref, time, histogram, start }) =>
+        this.#lateSample(ref, time, 0, 0, histogram, start),
+      );
+    } else this.#skip(bytes);
+  }
+
+  #lateSample(
+    ref: number,
+    time: number,
+    low: number,
+    high: number,
+    histogram: Histogram | undefined,
+    start: number,
+  ): void {
+    this.samples++;
+    const slot = this.#slotOf(ref);
+    if (slot < 0) return;
+    const own = this.#state.series.refs[slot]!;
+    if (this.#state.late.isFull(own)) this.#state.packLate(own);
+    this.#state.late.insert(own, time, low, high, histogram, start);
+  }
+
+  /** The samples so far are in these chunks, if they are there; else they stay in memory. */
+  #marked(ref: number, markers: readonly MmapMarker[]): void {
+    const slot = this.#slotOf(ref);
+    if (slot < 0) return;
+    const own = this.#state.series.refs[slot]!;
+    const chunks = markers.map((marker) => this.#late.get(markerKey(marker)));
+    if (chunks.some((chunk) => chunk === undefined)) return;
+    this.#state.late.clearOpen(own);
+    markers.forEach((marker, i) => {
+      this.#late.delete(markerKey(marker));
+      this.#state.late.addChunk(own, chunks[i]!);
+    });
+  }
+
+  /**
+   * Out-of-order chunks without a marker have their samples in the log, or in a block. `unsure`: the log does not say,
+   * so they are kept; what is there twice is read once.
+   */
+  finish(unsure: boolean): void {
+    const { log } = this.#state.options;
+    for (const chunk of this.#late.values()) {
+      const slot = unsure ? this.#slots.get(chunk.ref) : undefined;
+      if (slot !== undefined) this.#state.late.addChunk(this.#state.series.refs[slot]!, chunk);
+      else this.#state.files.dropLate(chunk);
+    }
+    for (const [type, records] of this.#skipped)
+      log.warn({ type: RECORD_NAMES[type] ?? type, records }, "log: records of an unknown type were passed over");
+    if (this.#unknown > 0) log.warn({ samples: this.#unknown }, "log: samples of unknown series were passed over");
+  }
+}
+
+function readIntervals(bytes: Uint8Array, file: string): RefInterval[] {
+  const intervals: RefInterval[] = [];
+  readTombstoneRecord(bytes, file, (ref, mint, maxt) => intervals.push({ ref, mint, maxt }));
+  return intervals;
+}
+
+function markerKey({ ref, file, offset }: MmapMarker): string {
+  return `${ref} ${file} ${offset}`;
+}

@@ -1,0 +1,227 @@
+/**
+ * Snapshot of a head at a clean end, so that the next start replays open chunks instead of every sample:
+ * `chunk_snapshot.<segment>.<offset>`, named by the position of the log it stands for; what the log has behind it is
+ * replayed on top. Prometheus's format (reference/prometheus.md §1.9), in the framing of the log:
+ *
+ *   1 series │ ref u64 │ labels │ u64 0 │ uvarint has chunk │ mint │ maxt │ encoding │ data │ last value
+ *   2 deletions: length, version u8, (ref, mint, maxt)* │ 3 exemplars, as in the log
+ *
+ * It is an accelerator: anything wrong with it, and the whole log is replayed.
+ */
+import { existsSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { messageOf } from "#libs/kit/errors.ts";
+import type { Labels } from "#libs/model/labels.ts";
+import type { Chunk } from "../chunk/encoding.ts";
+import { ENCODING } from "../chunk/encoding.ts";
+import { ByteReader } from "../encoding/reader.ts";
+import { ByteWriter } from "../encoding/writer.ts";
+import { syncFolder } from "../files.ts";
+import { writeHistogram } from "../wal/histogram-records.ts";
+import { readWal } from "../wal/reader.ts";
+import {
+  readExemplars,
+  readLabels,
+  type RefExemplar,
+  type RefInterval,
+  writeExemplars,
+  writeLabels,
+} from "../wal/records.ts";
+import { segmentName, WalWriter } from "../wal/writer.ts";
+import type { OpenHistogram } from "./open-histogram.ts";
+import type { HeadState } from "./state.ts";
+
+const SERIES = 1;
+const TOMBSTONES = 2;
+const EXEMPLARS = 3;
+const TOMBSTONES_VERSION = 1;
+const FLUSH_BYTES = 1 << 20;
+const EXEMPLARS_PER_RECORD = 10_000;
+
+/** Before every sample: a deletion there only says that its ref was given out. */
+export const BEFORE_ALL = -(2 ** 52);
+
+/** A position in the log. */
+export interface LogPosition {
+  readonly segment: number;
+  readonly offset: number;
+}
+
+interface Snapshot extends LogPosition {
+  readonly name: string;
+}
+
+function snapshots(folder: string): Snapshot[] {
+  return readdirSync(folder)
+    .map((name) => /^chunk_snapshot\.(\d{6,})\.(\d{10,})$/.exec(name))
+    .filter((match) => match !== null)
+    .map(([name, segment, offset]) => ({ name, segment: Number(segment), offset: Number(offset) }))
+    .sort((a, b) => a.segment - b.segment || a.offset - b.offset);
+}
+
+/** Deletes all snapshots: what they stand for is not in the log any more. */
+export function removeSnapshots(folder: string): void {
+  for (const name of readdirSync(folder))
+    if (name.startsWith("chunk_snapshot.")) rmSync(join(folder, name), { recursive: true, force: true });
+}
+
+/** Writes a snapshot that stands for everything up to `position`; older ones are deleted. */
+export async function writeSnapshot(state: HeadState, position: LogPosition): Promise<void> {
+  const { folder } = state;
+  const name = `chunk_snapshot.${String(position.segment).padStart(6, "0")}.${String(position.offset).padStart(10, "0")}`;
+  const temporary = join(folder, `${name}.tmp`);
+  rmSync(temporary, { recursive: true, force: true });
+  const out = new WalWriter(temporary);
+  const record = new ByteWriter(1 << 12);
+  let pending = 0;
+  const add = (): void => {
+    out.add(record.bytes);
+    pending += record.length;
+    record.clear();
+    if (pending < FLUSH_BYTES) return;
+    out.prepare();
+    pending = 0;
+  };
+  for (let slot = 0; slot < state.series.count; slot++) {
+    writeSeriesRecord(record, state, slot);
+    add();
+  }
+  writeTombstonesRecord(record, state);
+  add();
+  for (const exemplars of exemplarBatches(state)) {
+    writeExemplars(record, exemplars, EXEMPLARS);
+    add();
+  }
+  await out.close();
+  syncFolder(temporary);
+  const older = snapshots(folder);
+  renameSync(temporary, join(folder, name));
+  syncFolder(folder);
+  for (const { name: old } of older) if (old !== name) rmSync(join(folder, old), { recursive: true, force: true });
+}
+
+function writeSeriesRecord(out: ByteWriter, state: HeadState, slot: number): void {
+  const { series } = state;
+  out.u8(SERIES);
+  out.u64(series.refs[slot]!);
+  writeLabels(out, series.labels(slot));
+  out.u64(0);
+  const chunk = series.openChunk(slot);
+  out.uvarint(chunk === undefined ? 0 : 1);
+  if (chunk === undefined) return;
+  out.u64(chunk.mint);
+  out.u64(chunk.maxt);
+  out.u8(chunk.encoding);
+  out.uvarint(chunk.data.length);
+  out.raw(chunk.data);
+  if (chunk.encoding === ENCODING.XOR || chunk.encoding === ENCODING.XOR2) {
+    // Once the last four samples; three are empty now.
+    for (let i = 0; i < 7; i++) out.u64(0);
+    const [low, high] = series.lastWords(slot);
+    out.f64Words(low, high);
+  } else writeHistogram(out, (series.object(slot) as OpenHistogram).last!);
+}
+
+function writeTombstonesRecord(out: ByteWriter, state: HeadState): void {
+  const list = new ByteWriter();
+  list.u8(TOMBSTONES_VERSION);
+  for (const [ref, intervals] of state.tombstones.byRef) {
+    for (const { mint, maxt } of intervals) {
+      list.uvarint(ref);
+      list.varint(Math.max(mint, -(2 ** 53)));
+      list.varint(Math.min(maxt, 2 ** 53));
+    }
+  }
+  out.u8(TOMBSTONES);
+  out.uvarint(list.length);
+  out.raw(list.bytes);
+}
+
+function* exemplarBatches(state: HeadState): Generator<RefExemplar[]> {
+  let batch: RefExemplar[] = [];
+  for (const { series, exemplar } of state.exemplars.all()) {
+    const slot = state.find(series);
+    if (slot < 0) continue;
+    batch.push({ ref: state.series.refs[slot]!, ...exemplar });
+    if (batch.length < EXEMPLARS_PER_RECORD) continue;
+    yield batch;
+    batch = [];
+  }
+  if (batch.length > 0) yield batch;
+}
+
+export interface SnapshotSink {
+  series(ref: number, labels: Labels, chunk: Chunk | undefined): void;
+  deletions(intervals: readonly RefInterval[]): void;
+  exemplar(exemplar: RefExemplar): void;
+}
+
+/**
+ * The newest snapshot's content. Nothing is given to `sink` unless all of it holds.
+ *
+ * @returns where the log goes on; undefined when there is no snapshot that can be used, `onProblem` is told why.
+ */
+export function readSnapshot(
+  folder: string,
+  sink: SnapshotSink,
+  onProblem: (name: string, what: string) => void,
+): LogPosition | undefined {
+  const newest = snapshots(folder).at(-1);
+  if (newest === undefined) return undefined;
+  const { name, segment, offset } = newest;
+  const wal = join(folder, "wal", segmentName(segment));
+  if (!existsSync(wal) || statSync(wal).size < offset) {
+    onProblem(name, "the log does not reach it");
+    return undefined;
+  }
+  const path = join(folder, name);
+  const problems: string[] = [];
+  let records = 0;
+  // First whether all of it holds: fast, its bytes are then in the page cache.
+  for (const { bytes } of readWal(path, ({ what }) => problems.push(what))) {
+    records++;
+    if (!(bytes[0]! >= SERIES && bytes[0]! <= EXEMPLARS)) problems.push(`a record of type ${bytes[0]}`);
+  }
+  if (problems.length > 0 || records === 0) {
+    onProblem(name, problems[0] ?? "empty");
+    return undefined;
+  }
+  try {
+    for (const { bytes } of readWal(path, () => undefined)) readRecord(bytes, path, sink);
+  } catch (error) {
+    // What is there already does no harm: the log says the same.
+    onProblem(name, messageOf(error));
+    return undefined;
+  }
+  return { segment, offset };
+}
+
+function readRecord(bytes: Uint8Array, file: string, sink: SnapshotSink): void {
+  const reader = new ByteReader(bytes, file, 1);
+  switch (bytes[0]) {
+    case SERIES: {
+      const ref = reader.u64();
+      const labels = readLabels(reader);
+      reader.skip(8);
+      if (reader.uvarint() === 0) {
+        sink.series(ref, labels, undefined);
+        break;
+      }
+      const mint = reader.i64();
+      const maxt = reader.i64();
+      const encoding = reader.u8();
+      sink.series(ref, labels, { mint, maxt, encoding, data: reader.take(reader.uvarint()) });
+      break;
+    }
+    case TOMBSTONES: {
+      const end = reader.uvarint() + reader.at;
+      if (reader.u8() !== TOMBSTONES_VERSION) reader.fail("tombstones version");
+      const intervals: RefInterval[] = [];
+      while (reader.at < end) intervals.push({ ref: reader.uvarint(), mint: reader.varint(), maxt: reader.varint() });
+      sink.deletions(intervals);
+      break;
+    }
+    default:
+      readExemplars(bytes, file, (exemplar) => sink.exemplar(exemplar));
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * What a head holds in memory, and how samples get into it: shared by appending, replay, cutting and snapshots.
+ * Nothing here is logged; `Head` does that. When chunks are cut follows prometheus/tsdb/head_append.go, so that equal
+ * samples give equal chunks.
+ */
+import { join } from "node:path";
+import type { Logger } from "pino";
+import type { Histogram } from "#libs/model/histogram.ts";
+import type { Labels } from "#libs/model/labels.ts";
+import { ByteWriter } from "../encoding/writer.ts";
+import { chunkEndTime, rangeEnd } from "./chunk-end.ts";
+import { HeadChunkFiles } from "./chunk-files.ts";
+import { Exemplars } from "./exemplars.ts";
+import { KeyTable, writeKey } from "./key-table.ts";
+import { MetricMetadata } from "./metric-metadata.ts";
+import { histogramEncoding, OpenHistogram } from "./open-histogram.ts";
+import { OutOfOrder } from "./out-of-order.ts";
+import { type FullChunk, HeadSeries } from "./series.ts";
+import { Tombstones } from "./tombstones.ts";
+
+const SAMPLES_PER_CHUNK = 120;
+const CHUNK_BYTES_CUT = 1005;
+
+export interface HeadOptions {
+  /** Width of a block, 2 h: chunks never cross its multiples. */
+  readonly rangeMs: number;
+  readonly seriesMax: number;
+  /** Seeds the key hash. */
+  readonly seed: number;
+  /** Samples below it are in blocks already. */
+  readonly minValidTime: number;
+  /** How much later than the newest sample others are taken, 0: not at all. */
+  readonly outOfOrderMs?: number | undefined;
+  /** Most exemplars that are held; 0: none are taken. */
+  readonly exemplarsMax?: number | undefined;
+  readonly log: Logger;
+}
+
+export class HeadState {
+  readonly options: HeadOptions;
+  readonly folder: string;
+  readonly files: HeadChunkFiles;
+  readonly late = new OutOfOrder();
+  readonly tombstones = new Tombstones();
+  readonly exemplars: Exemplars;
+  readonly metadata = new MetricMetadata();
+  /** Refs that the log has for series known by another. */
+  readonly aliases = new Map<number, number>();
+  series: HeadSeries = new HeadSeries();
+  keys: KeyTable;
+  /** Bounds of in-order samples; `mint` only of what is held. */
+  mint = Infinity;
+  maxt = -Infinity;
+  minValidTime: number;
+  nextRef = 1;
+  readonly #key = new ByteWriter(512);
+
+  constructor(folder: string, options: HeadOptions) {
+    this.folder = folder;
+    this.options = options;
+    this.minValidTime = options.minValidTime;
+    this.keys = new KeyTable(options.seed);
+    this.exemplars = new Exemplars(options.exemplarsMax ?? 0, options.outOfOrderMs ?? 0);
+    this.files = new HeadChunkFiles(join(folder, "chunks_head"));
+  }
+
+  /** The slot of a label set, or -1. */
+  find(labels: Labels): number {
+    this.#key.clear();
+    writeKey(this.#key, labels);
+    const key = Buffer.from(this.#key.bytes.buffer, 0, this.#key.length);
+    return this.keys.find(key, 0, key.length, this.keys.hashOf(new DataView(this.#key.bytes.buffer), 0, key.length));
+  }
+
+  /** Adds the series of labels that `find` has just not found. */
+  add(ref: number, labels: Labels): number {
+    const slot = this.series.add(ref, labels);
+    const length = this.#key.length;
+    this.keys.add(this.#key.bytes, 0, length, this.keys.hashOf(new DataView(this.#key.bytes.buffer), 0, length));
+    this.nextRef = Math.max(this.nextRef, ref + 1);
+    return slot;
+  }
+
+  /** Appends a sample later than the last of its series. */
+  appendFloat(slot: number, time: number, low: number, high: number): void {
+    const { series } = this;
+    const { rangeMs } = this.options;
+    if (!series.hasXor(slot)) {
+      if (series.hasOpenChunk(slot)) this.closeChunk(slot);
+      series.open(slot, time, rangeEnd(time, rangeMs));
+    } else {
+      const count = series.openCount(slot);
+      let cut = series.openBytes(slot) > CHUNK_BYTES_CUT;
+      if (!cut) {
+        if (count === SAMPLES_PER_CHUNK / 4) {
+          series.setNextAt(slot, chunkEndTime(series.openMint(slot), series.lastTime(slot), series.nextAt(slot), 4));
+        }
+        cut = time >= series.nextAt(slot) || count >= 2 * SAMPLES_PER_CHUNK;
+      }
+      if (cut) {
+        this.closeChunk(slot);
+        series.open(slot, time, rangeEnd(time, rangeMs));
+      }
+    }
+    series.append(slot, time, low, high);
+    if (time < this.mint) this.mint = time;
+    if (time > this.maxt) this.maxt = time;
+  }
+
+  /** As `appendFloat`. The histogram is kept: it must not change. */
+  appendHistogram(slot: number, time: number, histogram: Histogram, start: number): void {
+    const { series } = this;
+    const encoding = histogramEncoding(histogram, false);
+    let open = series.object(slot) as OpenHistogram | undefined;
+    if (open?.encoding !== encoding) {
+      if (series.hasOpenChunk(slot)) this.closeChunk(slot);
+      open = new OpenHistogram(encoding);
+      series.openObject(slot, open);
+    }
+    const ended = open.append(start, time, histogram, this.options.rangeMs);
+    if (ended !== undefined) series.addFull(slot, this.files.add(series.refs[slot]!, ended, false));
+    series.setObjectTimes(slot, open.mint, time);
+    if (time < this.mint) this.mint = time;
+    if (time > this.maxt) this.maxt = time;
+  }
+
+  /** Moves the open chunk of a series to the chunk files. */
+  closeChunk(slot: number): void {
+    const chunk = this.series.openChunk(slot)!;
+    this.series.addFull(slot, this.files.add(this.series.refs[slot]!, chunk, false));
+    this.series.close(slot);
+  }
+
+  /** Moves the out-of-order samples of a series to the chunk files. */
+  packLate(ref: number): readonly FullChunk[] {
+    const series = this.late.of(ref);
+    if (series?.open === undefined) return [];
+    const packed = series.open
+      .toChunks(0, series.open.length, Infinity, false)
+      .map((chunk) => this.files.add(ref, chunk, true));
+    series.open = undefined;
+    for (const chunk of packed) this.late.addChunk(ref, chunk);
+    return packed;
+  }
+}
