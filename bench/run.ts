@@ -1,4 +1,5 @@
-/** `npm run bench [-- codec|head|histograms|block|json|servers]`: prints one table; see README.md for how to read it. */
+/** `npm run bench [-- codec|head|histograms|block|blocks|json|servers]`: one table; see README.md for how to read it. */
+import { blocks } from "./blocks.ts";
 import { codec } from "./codec.ts";
 import { head } from "./head.ts";
 import { histograms } from "./histograms.ts";
@@ -16,6 +17,7 @@ if (runs("codec")) codec(print);
 if (runs("head")) head(print);
 if (runs("histograms")) histograms(print);
 if (runs("block")) await rateBlock(print);
+if (runs("blocks")) await blocks(print);
 if (runs("json")) jsonMatrix(print);
 if (runs("servers"))
   await servers(print, Number(process.env["BENCH_SERIES"] ?? 20_000), Number(process.env["BENCH_STEPS"] ?? 260));

@@ -11,7 +11,7 @@ import { walDump } from "./wal-dump.ts";
 export async function runTools(args: readonly string[]): Promise<number> {
   let code = 0;
   // `… | head` closes the pipe: what is left unread is not wanted.
-  process.stdout.on("error", (error) => {
+  process.stdout.once("error", (error) => {
     if (codeOf(error) === "EPIPE") process.exit(0);
     throw error;
   });
