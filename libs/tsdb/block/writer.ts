@@ -105,10 +105,8 @@ export class BlockWriter {
   /** `finish` by slices: neither the postings nor the disk hold up the event loop. */
   async finishSliced(identity: BlockIdentity, slices: Slices): Promise<WrittenBlock> {
     assert(this.seriesCount > 0, "a block without series");
-    for (const step of this.#index.steps()) {
-      void step;
-      if (slices.due) await slices.breathe();
-    }
+    const steps = this.#index.steps();
+    while (steps.next().done !== true) if (slices.due) await slices.breathe();
     await this.#segments.sync();
     await this.#indexFile.sync();
     return this.publish(this.#complete(identity));

@@ -119,7 +119,8 @@ export class IndexWriter {
 
   /** Writes what comes behind the series. */
   finish(): void {
-    for (const step of this.steps()) void step;
+    const steps = this.steps();
+    while (steps.next().done !== true);
   }
 
   /** `finish` in steps of a few milliseconds, for who must not hold up its event loop. */
