@@ -9,7 +9,14 @@
  *   word  14 newest full chunk + 1 │ 15 labels offset
  */
 import { type Chunk, ENCODING } from "../chunk/encoding.ts";
-import { appendXor, emptyXorState, XOR_HEADER_BYTES, XOR_SAMPLE_BYTES_MAX } from "../chunk/xor.ts";
+import {
+  appendXor,
+  decodedEnd,
+  emptyXorState,
+  XOR_HEADER_BYTES,
+  XOR_SAMPLE_BYTES_MAX,
+  xorCount,
+} from "../chunk/xor.ts";
 import type { Labels } from "#libs/model/labels.ts";
 import { Arena, BLOCK_SIZES } from "./arena.ts";
 import { HeadPostings } from "./postings.ts";
@@ -201,6 +208,31 @@ export class HeadSeries {
     this.#words[w + CLASS] = 1;
     this.#doubles[slot * DOUBLES + CHUNK_MINT] = mint;
     this.#doubles[slot * DOUBLES + NEXT_AT] = nextAt;
+  }
+
+  /**
+   * Takes a stored XOR chunk as the open one, to be written on from where `decodedEnd` says; `nextAt` as for `open`.
+   * @returns false, and nothing changes, when it is larger than an open chunk can be.
+   */
+  restore(slot: number, chunk: Chunk, nextAt: number, last: number, low: number, high: number): boolean {
+    const { data, mint } = chunk;
+    const sizeClass = BLOCK_SIZES.findIndex((size) => size >= data.length);
+    if (sizeClass < 0) return false;
+    const w = slot * WORDS;
+    const d = slot * DOUBLES;
+    const address = this.arena.allocate(sizeClass);
+    this.arena.slab(address).set(data, this.arena.offset(address));
+    this.#words[w + ADDRESS] = address;
+    this.#words[w + BITS] = decodedEnd.bits;
+    this.#words[w + STATE] = xorCount(data, 0) | (decodedEnd.leading << 16) | (decodedEnd.trailing << 24);
+    this.#words[w + CLASS] = sizeClass + 1;
+    this.#words[w + VALUE_WORD] = low;
+    this.#words[w + VALUE_WORD + 1] = high;
+    this.#doubles[d + TIME] = last;
+    this.#doubles[d + DELTA] = decodedEnd.delta;
+    this.#doubles[d + CHUNK_MINT] = mint;
+    this.#doubles[d + NEXT_AT] = nextAt;
+    return true;
   }
 
   append(slot: number, time: number, low: number, high: number): void {
