@@ -3,14 +3,14 @@
  * the bytes, no memory far beyond their size. Checksums of what was mutated are mended half of the time, or nothing
  * but checksums would be tested. `FUZZ=100000` sets the number of mutations of each kind, `FUZZ_SEED` others.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { CorruptionError } from "#libs/kit/errors.ts";
 import type { Histogram } from "#libs/model/histogram.ts";
 import { createMatcher } from "#libs/model/matcher.ts";
-import { writeTestBlock } from "../../test/support/blocks.ts";
+import { floatChunk, writeTestBlock } from "../../test/support/blocks.ts";
 import { seeded } from "../../test/support/write.ts";
 import type { BlockBytes } from "./block/bytes.ts";
 import { readMeta } from "./block/meta.ts";
@@ -21,6 +21,7 @@ import { ChunkEncoder, MERGE_ENCODING } from "./chunk/chunk-encoder.ts";
 import { SampleCursor } from "./chunk/sample-cursor.ts";
 import type { Chunk } from "./chunk/encoding.ts";
 import { crc32c } from "./encoding/crc32c.ts";
+import { HeadChunkFiles } from "./head/chunk-files.ts";
 import { readIndexHeader } from "./index/header.ts";
 import { RECORD, readSamples, readSeries, readTombstoneRecord } from "./wal/records.ts";
 import { readWal } from "./wal/reader.ts";
@@ -28,8 +29,9 @@ import { ByteWriter } from "./encoding/writer.ts";
 
 const COUNT = Number(process.env["FUZZ"] ?? 1500);
 const SEED = Number(process.env["FUZZ_SEED"] ?? 1);
-const MILLISECONDS_MAX = 2000;
-const ALLOCATED_MAX = 64 << 20;
+const MILLISECONDS_MAX = 10_000;
+// What earlier mutations left to the collector counts, too.
+const ALLOCATED_MAX = 256 << 20;
 const TIMEOUT_MS = 3_600_000;
 
 const random = seeded(SEED);
@@ -349,6 +351,55 @@ test(`${COUNT} mutated log segments`, { timeout: TIMEOUT_MS }, async () => {
           else if (record[0] === RECORD.SAMPLES || record[0] === RECORD.SAMPLES_V2)
             readSamples(record, "fuzzed", () => undefined);
         }
+      },
+    );
+  }
+  bothHappened();
+});
+
+test(`${COUNT} mutated files of chunks_head`, { timeout: TIMEOUT_MS }, async () => {
+  const path = join(folder, "chunks_head");
+  mkdirSync(path);
+  const out = new ByteWriter();
+  out.raw(Buffer.from("0130bc9101000000", "hex"));
+  const ends: [from: number, to: number][] = [];
+  for (let i = 0; i < 20; i++) {
+    const { mint, maxt, encoding, data } = floatChunk([
+      [i * 1000, i],
+      [i * 1000 + 500, -i],
+    ]);
+    const from = out.length;
+    out.u64((i % 4) + 1);
+    out.u64(mint);
+    out.u64(maxt);
+    out.u8(encoding);
+    out.uvarint(data.length);
+    out.raw(data);
+    ends.push([from, out.length]);
+    out.crc(from);
+  }
+  const bytes = out.bytes.slice();
+  for (let i = 0; i < COUNT; i++) {
+    const body = ends[below(ends.length)]!;
+    let mutated = below(4) === 0 ? mutate(bytes) : mutate(bytes, ...body);
+    if (below(2) === 0) mendChecksum(mutated, ...body);
+    if (below(10) === 0) mutated = mutated.subarray(0, below(mutated.length));
+    for (const name of readdirSync(path)) rmSync(join(path, name)); // each load begins a file of its own
+    writeFileSync(join(path, "000001"), mutated);
+    let damages = 0;
+    await tolerates(
+      () => `head chunks ${i} of seed ${SEED}`,
+      () => {
+        const files = new HeadChunkFiles(path);
+        try {
+          files.load(
+            () => undefined,
+            () => damages++,
+          );
+        } finally {
+          files.close();
+        }
+        if (damages > 0) throw new CorruptionError(path, 0, "damage was reported");
       },
     );
   }

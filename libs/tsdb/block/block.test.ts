@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createMatcher } from "#libs/model/matcher.ts";
 import { metaOf, readTestBlock, type TestSeries, writeTestBlock } from "../../../test/support/blocks.ts";
 import { mergeBlocks } from "../compact/merge-blocks.ts";
+import { crc32c } from "../encoding/crc32c.ts";
 import { ByteWriter } from "../encoding/writer.ts";
 import { openBlockFolder } from "./bytes.ts";
 import { formatMeta } from "./meta.ts";
@@ -193,6 +194,23 @@ describe("tombstones", () => {
     out.crc(5);
     expect(() => parseTombstones(out.bytes, "t")).toThrow("t: corrupt at byte 8: a range from 5 to 4");
   });
+});
+
+test("a postings table that points behind the lists is refused, with mended checksums, too", async () => {
+  const path = writeTestBlock(join(folder, "table"), A, [0, 10_000], SERIES.slice(0, 1)).path;
+  const file = join(path, "index");
+  const index = Uint8Array.from(readFileSync(file));
+  const table = Number(new DataView(index.buffer).getBigUint64(index.length - 12));
+  // The last entry ends with where its list is, two bytes of uvarint.
+  const end = index.length - 52 - 4;
+  index.fill(0xff, end - 2, end - 1);
+  index[end - 1] = 0x7f;
+  new DataView(index.buffer).setUint32(end, crc32c(index, table + 4, end));
+  writeFileSync(file, index);
+  const block = await openBlock(metaOf(path), openBlockFolder(path));
+  const symbol = block.header.labelNames().at(-1)!;
+  expect(() => block.header.postings(symbol, block.values(symbol).at(-1)!)).toThrow("at 16383, behind all lists");
+  block.close();
 });
 
 /** An index of version 1: symbols by offset, entries not aligned, label indices, a table in no order. */

@@ -82,7 +82,7 @@ export class BlockReader implements PostingsSource {
       let { to } = ranges[i]!;
       let j = i + 1;
       for (; j < ranges.length && ranges[j]!.from - to <= SERIES_GAP_BYTES && to - from < RANGE_BYTES_MAX; j++) {
-        to = ranges[j]!.to;
+        to = Math.max(to, ranges[j]!.to);
       }
       const bytes = await this.#bytes.index(from, to - from);
       for (; i < j; i++) yield readPostings(bytes, ranges[i]!.from - from, file);

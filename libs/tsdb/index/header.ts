@@ -158,10 +158,12 @@ export class IndexHeader {
   /** Lists are written in the order of the table, in version 1 in some order: each ends where the next one starts. */
   #range(i: number): FileRange {
     const from = this.#entry(i).offset;
+    const end = this.toc.postingsTable;
+    if (from >= end) throw new CorruptionError(this.file, end, `list ${i} at ${from}, behind all lists`);
     const next =
       this.#sortedOffsets?.find((offset) => offset > from) ??
-      (this.#sortedOffsets === undefined && i + 1 < this.#entries.length ? this.#entry(i + 1).offset : 0);
-    return { from, to: next > from ? next : this.toc.postingsTable };
+      (this.#sortedOffsets === undefined && i + 1 < this.#entries.length ? this.#entry(i + 1).offset : end);
+    return { from, to: next > from ? Math.min(next, end) : end };
   }
 
   #entry(i: number): { value: string; offset: number } {
