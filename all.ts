@@ -27,6 +27,7 @@ import { storeGrpcService } from "#libs/storeapi/grpc-server.ts";
 import { querierOptions } from "#services/querier/config.ts";
 import { openQueryHttp, querierComponent } from "#services/querier/main.ts";
 import { receiverOptions } from "#services/receiver/config.ts";
+import { scanThreads } from "#services/querier/scan-threads.ts";
 import { ingestThread, serveWrites } from "#services/receiver/main.ts";
 import { startSelfMonitor } from "#services/receiver/self-monitor.ts";
 import { storeGatewayOptions } from "#services/store-gateway/config.ts";
@@ -73,16 +74,18 @@ export async function startAll(
     retentionMs: config.retentionMs,
   };
   let trouble = async (): Promise<string[]> => [];
+  const scanners = scanThreads(config.scanThreads);
   const http = await openQueryHttp(config, env, () => trouble());
   const host = await startHost(
     [
       ingestThread(receiver, bucket),
+      ...scanners,
       {
         name: "query",
         youngGenerationMb: 48,
         components: [
           gatewayComponent({ ...config, dataDir: join(dataDir, "store") }, bucket),
-          querierComponent(evaluate),
+          querierComponent(evaluate, scanners),
         ],
       },
     ],

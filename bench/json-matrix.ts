@@ -20,7 +20,7 @@ export function jsonMatrix(print: (line: string) => void): void {
     value: { type: "matrix", tile, steps },
     warnings: [],
     infos: [],
-    stats: { samplesLoaded: 0, samplesPeak: 0, tookMs: 0 },
+    stats: { samplesLoaded: 0, bytesPeak: 0, samplesPeak: 0, tookMs: 0 },
   };
   const ours = time(9, () => void writeResult(result, { limit: 0, stats: false, warnings: [] }));
   const plain = time(5, () => {

@@ -1,6 +1,8 @@
-/** `npm run bench [-- codec|head|block|json|servers]`: prints one table; see README.md for how to read it. */
+/** `npm run bench [-- codec|head|histograms|block|blocks|json|servers]`: one table; see README.md for how to read it. */
+import { blocks } from "./blocks.ts";
 import { codec } from "./codec.ts";
 import { head } from "./head.ts";
+import { histograms } from "./histograms.ts";
 import { jsonMatrix } from "./json-matrix.ts";
 import { rateBlock } from "./rate-block.ts";
 import { loadAverage, servers } from "./servers.ts";
@@ -13,7 +15,9 @@ print(`node ${process.version}, load average at start ${loadAverage()}\n`);
 print("| what | best | median | note |\n|---|---|---|---|");
 if (runs("codec")) codec(print);
 if (runs("head")) head(print);
+if (runs("histograms")) histograms(print);
 if (runs("block")) await rateBlock(print);
+if (runs("blocks")) await blocks(print);
 if (runs("json")) jsonMatrix(print);
 if (runs("servers"))
   await servers(print, Number(process.env["BENCH_SERIES"] ?? 20_000), Number(process.env["BENCH_STEPS"] ?? 260));

@@ -1,16 +1,17 @@
 /** `cairn tools`: what looks at blocks and logs, and makes load. */
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, Option } from "commander";
 import { codeOf } from "#libs/kit/errors.ts";
 import { blockDump } from "./block-dump.ts";
 import { blockVerify } from "./block-verify.ts";
 import { load } from "./load.ts";
+import { promqltest, type PromqltestOptions, STORAGES } from "./promqltest.ts";
 import { walDump } from "./wal-dump.ts";
 
 /** @returns the exit code. */
 export async function runTools(args: readonly string[]): Promise<number> {
   let code = 0;
   // `… | head` closes the pipe: what is left unread is not wanted.
-  process.stdout.on("error", (error) => {
+  process.stdout.once("error", (error) => {
     if (codeOf(error) === "EPIPE") process.exit(0);
     throw error;
   });
@@ -37,6 +38,22 @@ export async function runTools(args: readonly string[]): Promise<number> {
     .description("Reads blocks, or all blocks in folders, from end to end; exits 1 when one is corrupt.")
     .action(async (dirs: string[]) => {
       code = await blockVerify(dirs, (line) => process.stdout.write(`${line}\n`));
+    });
+  program
+    .command("promqltest <file...>")
+    .description("Runs scripts of Prometheus's promqltest format.")
+    .option("--run <text>", "only evals whose query contains the text", "")
+    .addOption(
+      new Option(
+        "--storage <kind>",
+        "where series are loaded: chunks in memory, or a receiver's head in a temporary folder",
+      )
+        .choices(Object.keys(STORAGES))
+        .default("chunks"),
+    )
+    .action(async (files: string[], options: PromqltestOptions) => {
+      const signal = new AbortController().signal;
+      code = await promqltest(files, options, (text) => process.stdout.write(`${text}\n`), signal);
     });
   program
     .command("load")

@@ -35,6 +35,14 @@ export function formatG(value: number): string {
   return formatE(value);
 }
 
+/** `%.Ng`: so many significant digits, trailing zeros left out. */
+export function formatDigits(value: number, digits: number): string {
+  if (!Number.isFinite(value)) return formatValue(value);
+  const rounded = Number(value.toPrecision(digits));
+  const exponent = rounded === 0 ? 0 : Number(rounded.toExponential().split("e")[1]);
+  return exponent < -4 || exponent >= digits ? formatE(rounded) : formatPlain(rounded);
+}
+
 /** `FormatFloat(v, 'e', -1, 64)`: 1.5e+06. */
 export function formatE(value: number): string {
   if (!Number.isFinite(value)) return formatValue(value);

@@ -113,6 +113,8 @@ export function quoteGo(text: string): string {
     const code = char.codePointAt(0)!;
     const short = GO_ESCAPES.get(char);
     if (short !== undefined) out += short;
+    // A byte that is no UTF-8, as the parser keeps it (libs/promql/parser/go-string.ts).
+    else if (code >= 0xdc80 && code <= 0xdcff) out += `\\x${(code - 0xdc00).toString(16)}`;
     else if (code < 0x20 || code === 0x7f) out += `\\x${code.toString(16).padStart(2, "0")}`;
     else if (code >= 0x80 && !/^[\p{L}\p{M}\p{N}\p{P}\p{S}]$/u.test(char)) {
       out += code > 0xffff ? `\\U${code.toString(16).padStart(8, "0")}` : `\\u${code.toString(16).padStart(4, "0")}`;

@@ -35,6 +35,18 @@ export class NativeHistogram {
   }
 }
 
+/** Another value of the same parts, to put other parts into. */
+export function copyHistogram(h: NativeHistogram): NativeHistogram {
+  return Object.assign(new NativeHistogram(), h);
+}
+
+/** The same with another hint. */
+export function withHint(h: NativeHistogram, hint: ResetHint): NativeHistogram {
+  const other = copyHistogram(h);
+  other.counterResetHint = hint;
+  return other;
+}
+
 /** A stored histogram as a value to compute with; shares spans, bounds and float counts with it. */
 export function nativeHistogram(stored: Histogram): NativeHistogram {
   const h = new NativeHistogram();

@@ -6,9 +6,16 @@ import { BUILD } from "#libs/kit/build.ts";
 import { compareLabels, type Labels } from "#libs/model/labels.ts";
 import type { MatcherSpec } from "#libs/model/matcher.ts";
 import type { Engine, QueryResult } from "#libs/promql/engine.ts";
+import type { Expr } from "#libs/promql/parser/ast.ts";
+import { ALL_OFF, type ParserOptions } from "#libs/promql/parser/options.ts";
+import { parseQuery } from "#libs/promql/parser/parser.ts";
+import { prettyExpr } from "#libs/promql/parser/pretty.ts";
+import { selectorsOf } from "#libs/promql/parser/walk.ts";
 import type { QueryStorage } from "#libs/promql/storage.ts";
+import { type SeriesExemplars, writeExemplars } from "./exemplars.ts";
 import { JsonWriter } from "./json-writer.ts";
 import { invalid, Params } from "./params.ts";
+import { exprToJson } from "./parse-query.ts";
 import { writeNotes, writeResult } from "./results.ts";
 
 export interface ApiRequest {
@@ -44,6 +51,8 @@ export interface LabelQuery {
   readonly limit: number;
 }
 
+export type ExemplarQuery = Omit<LabelQuery, "limit">;
+
 export interface Answer<T> {
   readonly values: T;
   readonly warnings: readonly string[];
@@ -67,10 +76,14 @@ export interface DataSource {
   ): Promise<Answer<readonly string[]>>;
   series(query: LabelQuery, options: SourceOptions, signal: AbortSignal): Promise<Answer<readonly Labels[]>>;
   metadata(options: SourceOptions): Promise<ReadonlyMap<string, readonly MetricMetadata[]>>;
+  /** By labels. Data that has no exemplars to give is named by a warning. */
+  exemplars(query: ExemplarQuery, options: SourceOptions): Promise<Answer<readonly SeriesExemplars[]>>;
 }
 
 export interface ApiOptions {
   readonly engine: Engine;
+  /** Of `parse_query` and `format_query`; what the engine parses with. */
+  readonly parser?: ParserOptions | undefined;
   readonly source: DataSource;
   readonly now: () => number;
   /** flag → value, secrets masked. */
@@ -110,6 +123,12 @@ export class PrometheusApi {
         return this.#query(request, params, signal);
       case "query_range":
         return this.#queryRange(request, params, signal);
+      case "query_exemplars":
+        return this.#queryExemplars(request, params);
+      case "parse_query":
+        return success(exprToJson(this.#parse(params)));
+      case "format_query":
+        return success(prettyExpr(this.#parse(params)));
       case "labels":
         return this.#labels(request, params, signal);
       case "series":
@@ -155,6 +174,14 @@ export class PrometheusApi {
       partialResponse: partial === "" ? undefined : params.boolean("partial_response", false),
       replicaLabels: replicas.length === 0 ? undefined : replicas,
     };
+  }
+
+  #parse(params: Params): Expr {
+    try {
+      return parseQuery(params.get("query"), this.#options.parser ?? ALL_OFF);
+    } catch (error) {
+      throw error instanceof BadRequestError ? invalid("query", error.message) : error;
+    }
   }
 
   async #query(request: ApiRequest, params: Params, signal: AbortSignal): Promise<ApiResponse> {
@@ -225,6 +252,18 @@ export class PrometheusApi {
   #answer(result: QueryResult, params: Params, limit: number): ApiResponse {
     const body = writeResult(result, { limit, stats: params.get("stats") !== "", warnings: [] });
     return { status: 200, headers: JSON_HEADERS, body };
+  }
+
+  async #queryExemplars(request: ApiRequest, params: Params): Promise<ApiResponse> {
+    const mint = params.optionalTime("start", -ALL_TIME_MS);
+    const maxt = params.optionalTime("end", ALL_TIME_MS);
+    if (maxt < mint) throw new BadRequestError("end timestamp must not be before start timestamp");
+    const selectors = selectorsOf(parseQuery(params.get("query"), this.#options.parser ?? ALL_OFF));
+    // As Prometheus: an expression without a selector has no data, not even an empty list.
+    const query = { mint, maxt, selectors };
+    const answer =
+      selectors.length === 0 ? undefined : await this.#options.source.exemplars(query, this.#source(request, params));
+    return { status: 200, headers: JSON_HEADERS, body: writeExemplars(answer?.values, answer?.warnings ?? []) };
   }
 
   #labelQuery(params: Params): LabelQuery {

@@ -1,8 +1,12 @@
 /** Query results as the HTTP API's JSON. */
 import { formatPlain } from "#libs/model/float.ts";
-import type { QueryResult } from "#libs/promql/engine.ts";
-import { stepTime } from "#libs/promql/tile.ts";
+import type { NativeHistogram } from "#libs/model/native-histogram.ts";
+import { listBuckets } from "#libs/model/native-histogram/bounds.ts";
+import type { QueryResult, QueryValue, RawSeries } from "#libs/promql/engine.ts";
+import { ABSENT, FLOAT, HISTOGRAM, histogramAt, type Steps, stepTime, type Tile } from "#libs/promql/tile.ts";
 import { formatScalarTimestamp, formatTimestamp, JsonWriter } from "./json-writer.ts";
+
+const NOTES_SHOWN_MAX = 10;
 
 export interface ResultOptions {
   /** Most series; 0 is all. More adds a warning. */
@@ -13,13 +17,31 @@ export interface ResultOptions {
 
 const COMMA = 0x2c;
 const CLOSE = 0x5d;
+const BRACE = 0x7d;
 
 /** The whole body of a successful `query` or `query_range`. */
 export function writeResult(result: QueryResult, options: ResultOptions): Uint8Array<ArrayBuffer> {
   const out = new JsonWriter();
-  const warnings = [...options.warnings, ...result.warnings];
+  const warnings = [...options.warnings, ...shown(result.warnings, "warning")];
   out.raw('{"status":"success","data":{"resultType":"');
-  const { value } = result;
+  writeValue(out, result.value, options, warnings);
+  if (options.stats) {
+    out.raw(',"stats":');
+    out.value(statsOf(result));
+  }
+  out.raw("}");
+  writeNotes(out, warnings, shown(result.infos, "info"));
+  out.raw("}");
+  return out.finish();
+}
+
+/** More than ten are counted only, as Prometheus does. */
+function shown(texts: readonly string[], kind: string): string[] {
+  if (texts.length <= NOTES_SHOWN_MAX) return [...texts];
+  return [...texts.slice(0, NOTES_SHOWN_MAX), `${texts.length - NOTES_SHOWN_MAX} more ${kind} annotations omitted`];
+}
+
+function writeValue(out: JsonWriter, value: QueryValue, options: ResultOptions, warnings: string[]): void {
   switch (value.type) {
     case "scalar":
       out.raw(`scalar","result":[${formatScalarTimestamp(value.timeMs)},"${formatPlain(value.value)}"]`);
@@ -29,92 +51,132 @@ export function writeResult(result: QueryResult, options: ResultOptions): Uint8A
       out.value(value.value);
       out.raw("]");
       break;
-    case "vector": {
+    case "vector":
       out.raw('vector","result":[');
-      const stamp = `,"value":[${formatTimestamp(value.timeMs)},`;
-      const { labels, values, present } = value.tile;
-      let written = 0;
-      for (let s = 0; s < labels.length; s++) {
-        if (present[s] === 0) continue;
-        if (truncate(options, written, warnings)) break;
-        out.raw(written++ === 0 ? '{"metric":' : ',{"metric":');
-        out.labels(labels[s]!);
-        out.raw(stamp);
-        out.sampleValue(values[s]!);
-        out.raw("]}");
-      }
+      writeVector(out, value.tile, value.timeMs, options, warnings);
       out.raw("]");
       break;
-    }
-    case "matrix": {
+    case "matrix":
       out.raw('matrix","result":[');
-      const { tile, steps } = value;
-      const stamps = Array.from({ length: steps.count }, (_, i) =>
-        Buffer.from(`[${formatTimestamp(stepTime(steps, i))},`),
-      );
-      let written = 0;
-      for (let s = 0; s < tile.labels.length; s++) {
-        if (truncate(options, written, warnings)) break;
-        out.raw(written++ === 0 ? '{"metric":' : ',{"metric":');
-        out.labels(tile.labels[s]!);
-        out.raw(',"values":[');
-        let first = true;
-        for (let i = 0; i < steps.count; i++) {
-          const at = s * steps.count + i;
-          if (tile.present[at] === 0) continue;
-          if (!first) out.char(COMMA);
-          first = false;
-          out.bytes(stamps[i]!);
-          out.sampleValue(tile.values[at]!);
-          out.char(CLOSE);
-        }
-        out.raw("]}");
-      }
+      writeMatrix(out, value.tile, value.steps, options, warnings);
       out.raw("]");
       break;
-    }
-    case "raw": {
+    case "raw":
       out.raw('matrix","result":[');
-      value.series.forEach((series, s) => {
-        if (options.limit > 0 && s >= options.limit) return;
-        out.raw(s === 0 ? '{"metric":' : ',{"metric":');
-        out.labels(series.labels);
-        out.raw(',"values":[');
-        for (let i = 0; i < series.times.length; i++) {
-          out.raw(`${i === 0 ? "" : ","}[${formatTimestamp(series.times[i]!)},`);
-          out.sampleValue(series.values[i]!);
-          out.raw("]");
-        }
-        out.raw("]}");
-      });
-      truncate(options, value.series.length - 1, warnings);
+      writeRaw(out, value.series, options, warnings);
       out.raw("]");
       break;
+  }
+}
+
+function writeVector(out: JsonWriter, tile: Tile, timeMs: number, options: ResultOptions, warnings: string[]): void {
+  const stamp = formatTimestamp(timeMs);
+  let written = 0;
+  for (let s = 0; s < tile.labels.length; s++) {
+    if (tile.present[s] === ABSENT) continue;
+    if (truncate(options, written, warnings)) return;
+    out.raw(written++ === 0 ? '{"metric":' : ',{"metric":');
+    out.labels(tile.labels[s]!);
+    if (tile.present[s] === FLOAT) {
+      out.raw(`,"value":[${stamp},`);
+      out.sampleValue(tile.values[s]!);
+    } else {
+      out.raw(`,"histogram":[${stamp},`);
+      writeHistogram(out, histogramAt(tile, s));
     }
+    out.raw("]}");
   }
-  if (options.stats) {
-    out.raw(',"stats":');
-    const seconds = result.stats.tookMs / 1000;
-    out.value({
-      timings: {
-        evalTotalTime: seconds,
-        resultSortTime: 0,
-        queryPreparationTime: 0,
-        innerEvalTime: seconds,
-        execQueueTime: 0,
-        execTotalTime: seconds,
-      },
-      samples: {
-        totalQueryableSamples: result.stats.samplesLoaded,
-        samplesRead: result.stats.samplesLoaded,
-        peakSamples: result.stats.samplesPeak,
-      },
-    });
+}
+
+function writeMatrix(out: JsonWriter, tile: Tile, steps: Steps, options: ResultOptions, warnings: string[]): void {
+  const stamps = Array.from({ length: steps.count }, (_, i) => Buffer.from(`[${formatTimestamp(stepTime(steps, i))},`));
+  let written = 0;
+  for (let s = 0; s < tile.labels.length; s++) {
+    if (truncate(options, written, warnings)) return;
+    out.raw(written++ === 0 ? '{"metric":' : ',{"metric":');
+    out.labels(tile.labels[s]!);
+    writePoints(out, tile, s * steps.count, stamps, FLOAT);
+    if (tile.histograms !== undefined) writePoints(out, tile, s * steps.count, stamps, HISTOGRAM);
+    out.char(BRACE);
   }
-  out.raw("}");
-  writeNotes(out, warnings, result.infos);
-  out.raw("}");
-  return out.finish();
+}
+
+/** The points of one kind, if there are any: `,"values":[[t,"v"],…]` or `,"histograms":[[t,{…}],…]`. */
+function writePoints(out: JsonWriter, tile: Tile, from: number, stamps: readonly Buffer[], kind: number): void {
+  const { present, values } = tile;
+  let first = true;
+  for (let i = 0; i < stamps.length; i++) {
+    if (present[from + i] !== kind) continue;
+    if (first) out.raw(kind === FLOAT ? ',"values":[' : ',"histograms":[');
+    else out.char(COMMA);
+    first = false;
+    out.bytes(stamps[i]!);
+    if (kind === FLOAT) out.sampleValue(values[from + i]!);
+    else writeHistogram(out, histogramAt(tile, from + i));
+    out.char(CLOSE);
+  }
+  if (!first) out.char(CLOSE);
+}
+
+function writeRaw(out: JsonWriter, list: readonly RawSeries[], options: ResultOptions, warnings: string[]): void {
+  for (const [s, series] of list.entries()) {
+    if (truncate(options, s, warnings)) return;
+    out.raw(s === 0 ? '{"metric":' : ',{"metric":');
+    out.labels(series.labels);
+    const { times, values, histograms } = series;
+    let kind = "";
+    for (const wanted of histograms === undefined ? ["values"] : ["values", "histograms"]) {
+      for (let i = 0; i < times.length; i++) {
+        const histogram = histograms?.[i];
+        if ((histogram !== undefined) !== (wanted === "histograms")) continue;
+        out.raw(`${kind === wanted ? "," : `${kind === "" ? "" : "]"},"${wanted}":[`}[${formatTimestamp(times[i]!)},`);
+        kind = wanted;
+        if (histogram === undefined) out.sampleValue(values[i]!);
+        else writeHistogram(out, histogram);
+        out.raw("]");
+      }
+    }
+    out.raw(kind === "" ? "}" : "]}");
+  }
+}
+
+/** `{"count":"…","sum":"…","buckets":[[rule,"lower","upper","count"],…]}`, without empty buckets. */
+function writeHistogram(out: JsonWriter, histogram: NativeHistogram): void {
+  out.raw('{"count":');
+  out.sampleValue(histogram.count);
+  out.raw(',"sum":');
+  out.sampleValue(histogram.sum);
+  let first = true;
+  for (const { boundary, lower, upper, count } of listBuckets(histogram)) {
+    out.raw(first ? `,"buckets":[[${boundary},` : `,[${boundary},`);
+    first = false;
+    out.sampleValue(lower);
+    out.char(COMMA);
+    out.sampleValue(upper);
+    out.char(COMMA);
+    out.sampleValue(count);
+    out.char(CLOSE);
+  }
+  out.raw(first ? "}" : "]}");
+}
+
+function statsOf({ stats }: QueryResult): object {
+  const seconds = stats.tookMs / 1000;
+  return {
+    timings: {
+      evalTotalTime: seconds,
+      resultSortTime: 0,
+      queryPreparationTime: 0,
+      innerEvalTime: seconds,
+      execQueueTime: 0,
+      execTotalTime: seconds,
+    },
+    samples: {
+      totalQueryableSamples: stats.samplesLoaded,
+      samplesRead: stats.samplesLoaded,
+      peakSamples: stats.samplesPeak,
+    },
+  };
 }
 
 function truncate(options: ResultOptions, written: number, warnings: string[]): boolean {

@@ -10,23 +10,35 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { BadRequestError, ExecutionError, TimeoutError } from "#libs/kit/errors.ts";
 import { Slices } from "#libs/kit/slices.ts";
 import { compareLabels, type Labels } from "#libs/model/labels.ts";
+import type { NativeHistogram } from "#libs/model/native-histogram.ts";
 import { Annotations } from "./annotations.ts";
-import { type EvalContext, SampleBudget } from "./operators/context.ts";
+import { type EvalContext, QueryBudget } from "./operators/context.ts";
 import { EVALUATOR } from "./operators/evaluate.ts";
 import { collectVector, evaluateScalar } from "./operators/evaluator.ts";
-import { rangeSeries } from "./operators/select.ts";
-import { unwrapParens, type Expr } from "./parser/ast.ts";
+import { mergeEqual, NameRemoval } from "./operators/labels.ts";
+import { rangeSamples } from "./operators/range-samples.ts";
+import { type Expr, unwrapParens } from "./parser/ast.ts";
 import { TYPE_NAMES, typeOf } from "./parser/check.ts";
+import type { ParserOptions } from "./parser/options.ts";
 import { parseQuery } from "./parser/parser.ts";
 import { planQuery } from "./plan/plan.ts";
+import type { ScanPool } from "./scan-pool.ts";
 import type { QueryStorage } from "./storage.ts";
-import { createTile, type Steps, type Tile } from "./tile.ts";
+import { constantTile, pickRows, type Steps, type Tile } from "./tile.ts";
 
 export interface EngineOptions {
   readonly lookbackMs: number;
   readonly timeoutMs: number;
   readonly samplesMax: number;
+  /** Of one query; undefined: no limit. */
+  readonly memoryBytesMax?: number | undefined;
   readonly defaultStepMs: number;
+  readonly parser?: ParserOptions | undefined;
+  /** Names are taken off at the end of the query (`promql-delayed-name-removal`). */
+  readonly delayedNameRemoval?: boolean | undefined;
+  /** Start timestamps tell resets (`use-start-timestamps`). */
+  readonly useStartTimestamps?: boolean | undefined;
+  readonly scanPool?: ScanPool | undefined;
 }
 
 export interface RangeParams {
@@ -40,6 +52,8 @@ export interface RawSeries {
   readonly labels: Labels;
   readonly times: Float64Array;
   readonly values: Float64Array;
+  /** Set at the index of samples that are histograms; undefined when there are none. */
+  readonly histograms: readonly (NativeHistogram | undefined)[] | undefined;
 }
 
 export type QueryValue =
@@ -53,7 +67,12 @@ export interface QueryResult {
   readonly value: QueryValue;
   readonly warnings: readonly string[];
   readonly infos: readonly string[];
-  readonly stats: { readonly samplesLoaded: number; readonly samplesPeak: number; readonly tookMs: number };
+  readonly stats: {
+    readonly samplesLoaded: number;
+    readonly samplesPeak: number;
+    readonly bytesPeak: number;
+    readonly tookMs: number;
+  };
 }
 
 export interface QueryOptions {
@@ -76,9 +95,9 @@ export class Engine {
     options: QueryOptions,
     signal: AbortSignal,
   ): Promise<QueryResult> {
-    const expr = parseQuery(query);
+    const expr = parseQuery(query, this.#options.parser);
     const steps: Steps = { startMs: timeMs, stepMs: 0, count: 1 };
-    return this.#run(query, expr, steps, storage, options, signal, async (plan, context) => {
+    return this.#run(query, expr, steps, timeMs, storage, options, signal, async (plan, context) => {
       switch (typeOf(plan)) {
         case "scalar":
           return { type: "scalar", value: (await evaluateScalar(plan, context))[0]!, timeMs };
@@ -87,7 +106,7 @@ export class Engine {
         case "matrix":
           return { type: "raw", series: await rawSeries(plan, context) };
         case "vector":
-          return { type: "vector", tile: await collectVector(plan, context), timeMs };
+          return { type: "vector", tile: named(await collectVector(plan, context), context), timeMs };
       }
     });
   }
@@ -100,7 +119,7 @@ export class Engine {
     options: QueryOptions,
     signal: AbortSignal,
   ): Promise<QueryResult> {
-    const expr = parseQuery(query);
+    const expr = parseQuery(query, this.#options.parser);
     const type = typeOf(expr);
     if (type !== "scalar" && type !== "vector") {
       throw new BadRequestError(
@@ -109,16 +128,10 @@ export class Engine {
     }
     const { startMs, endMs, stepMs } = params;
     const steps: Steps = { startMs, stepMs, count: Math.floor((endMs - startMs) / stepMs) + 1 };
-    return this.#run(query, expr, steps, storage, options, signal, async (plan, context) => {
-      if (type === "scalar") {
-        const tile = createTile(1, steps.count);
-        tile.labels.push([]);
-        tile.values.set(await evaluateScalar(plan, context));
-        tile.present.fill(1);
-        return { type: "matrix", tile, steps };
-      }
-      const tile = await collectVector(plan, context);
-      return { type: "matrix", tile: sortTile(mergeEqual(tile, steps.count), steps.count), steps };
+    return this.#run(query, expr, steps, endMs, storage, options, signal, async (plan, context) => {
+      const tile =
+        type === "scalar" ? constantTile(await evaluateScalar(plan, context)) : await collectVector(plan, context);
+      return { type: "matrix", tile: sortTile(named(tile, context), steps.count), steps };
     });
   }
 
@@ -126,6 +139,7 @@ export class Engine {
     query: string,
     expr: Expr,
     steps: Steps,
+    endMs: number,
     storage: QueryStorage,
     options: QueryOptions,
     signal: AbortSignal,
@@ -141,8 +155,8 @@ export class Engine {
       () => undefined, // the query was faster
     );
     const annotations = new Annotations(query);
-    const budget = new SampleBudget(this.#options.samplesMax);
-    const plan = planQuery(expr, { startMs: steps.startMs, endMs: steps.startMs + (steps.count - 1) * steps.stepMs });
+    const budget = new QueryBudget(this.#options.samplesMax, this.#options.memoryBytesMax ?? Infinity);
+    const plan = planQuery(expr, { startMs: steps.startMs, endMs, stepMs: steps.stepMs }, query);
     try {
       const value = await evaluate(plan, {
         evaluator: EVALUATOR,
@@ -154,12 +168,20 @@ export class Engine {
         signal: stop,
         lookbackMs: options.lookbackMs ?? this.#options.lookbackMs,
         defaultStepMs: this.#options.defaultStepMs,
+        names: new NameRemoval(this.#options.delayedNameRemoval === true),
+        useStartTimestamps: this.#options.useStartTimestamps === true,
+        scanPool: this.#options.scanPool,
       });
       return {
         value,
         warnings: annotations.warnings,
         infos: annotations.infos,
-        stats: { samplesLoaded: budget.loaded, samplesPeak: budget.peak, tookMs: performance.now() - startedAt },
+        stats: {
+          samplesLoaded: budget.samplesLoaded,
+          samplesPeak: budget.samplesPeak,
+          bytesPeak: budget.bytesPeak,
+          tookMs: performance.now() - startedAt,
+        },
       };
     } finally {
       done.abort();
@@ -175,67 +197,28 @@ function stringOf(expr: Expr): string {
 
 /** The samples of `metric[5m]` or of a subquery, without stale markers. */
 async function rawSeries(plan: Expr, context: EvalContext): Promise<RawSeries[]> {
-  const out: RawSeries[] = [];
-  for await (const { labels, columns, rangeMs, offsetMs, fixedMs } of rangeSeries(unwrapParens(plan), "", context)) {
-    const end = (fixedMs ?? context.steps.startMs) - offsetMs;
-    let from = 0;
-    let to = columns.length;
-    while (from < to && columns.times[from]! <= end - rangeMs) from++;
-    while (to > from && columns.times[to - 1]! > end) to--;
-    if (from === to) continue;
-    context.budget.hold(to - from);
-    out.push({ labels: labels(), times: columns.times.slice(from, to), values: columns.values.slice(from, to) });
+  const inner = plan.kind === "invariant" ? plan.expr : unwrapParens(plan);
+  if (inner.kind !== "matrix" && inner.kind !== "subquery") {
+    throw new ExecutionError(`a ${inner.kind} cannot be evaluated as a range vector`);
   }
-  return out.sort((a, b) => compareLabels(a.labels, b.labels));
+  const series = await rangeSamples(inner, context);
+  return series.sort((a, b) => compareLabels(a.labels, b.labels));
 }
 
-/** Rows with equal labels become one; a step where both have a value is refused. */
-function mergeEqual(tile: Tile, count: number): Tile {
-  const rows = new Map<string, number>();
-  let merged = false;
-  const removed = new Set<number>();
-  tile.labels.forEach((labels, s) => {
-    const key = labels.join("\u{ff}");
-    const first = rows.get(key);
-    if (first === undefined) {
-      rows.set(key, s);
-      return;
-    }
-    merged = true;
-    removed.add(s);
-    for (let i = 0; i < count; i++) {
-      if (tile.present[s * count + i] === 0) continue;
-      if (tile.present[first * count + i] === 1)
-        throw new ExecutionError("vector cannot contain metrics with the same labelset");
-      tile.values[first * count + i] = tile.values[s * count + i]!;
-      tile.present[first * count + i] = 1;
-    }
-  });
-  if (!merged) return tile;
-  return pickRows(
-    tile,
-    tile.labels.map((_, s) => s).filter((s) => !removed.has(s)),
-    count,
-  );
+/** With names removed where that was put off; a step where two series became one is refused. */
+function named(tile: Tile, { names, steps }: EvalContext): Tile {
+  if (!names.delayed) return tile;
+  names.finish(tile);
+  return mergeEqual(tile, steps.count);
 }
 
 function sortTile(tile: Tile, count: number): Tile {
   const order = tile.labels.map((_, s) => s);
-  const sorted = order.every((s) => s === 0 || compareLabels(tile.labels[s - 1]!, tile.labels[s]!) < 0);
-  if (sorted) return tile;
+  const isSorted = order.every((s) => s === 0 || compareLabels(tile.labels[s - 1]!, tile.labels[s]!) < 0);
+  if (isSorted) return tile;
   return pickRows(
     tile,
     order.sort((a, b) => compareLabels(tile.labels[a]!, tile.labels[b]!)),
     count,
   );
-}
-
-function pickRows(tile: Tile, rows: readonly number[], count: number): Tile {
-  const out = createTile(rows.length, count);
-  rows.forEach((s, row) => {
-    out.labels.push(tile.labels[s]!);
-    out.values.set(tile.values.subarray(s * count, (s + 1) * count), row * count);
-    out.present.set(tile.present.subarray(s * count, (s + 1) * count), row * count);
-  });
-  return out;
 }

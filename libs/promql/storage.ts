@@ -21,6 +21,17 @@ export interface SeriesBatch {
   labels(): Labels;
   /** Puts the series' samples into `columns`, times strictly ascending, stale markers among them. */
   samples(columns: SampleColumns): void;
+  /** Set when all series are of floats alone and nothing was walked yet: they can be scanned on another thread. */
+  readonly floats?: FloatBatch | undefined;
+}
+
+export interface FloatBatch {
+  /** Of all series, in order. */
+  readonly labels: readonly Labels[];
+  /** Encoded. */
+  readonly bytes: number;
+  /** The series as a message and the buffers to transfer with it; the batch is not to be touched any more. */
+  detach(): { readonly message: unknown; readonly transfer: ArrayBuffer[] };
 }
 
 /** Told of what a query was answered without: shown as a warning. */

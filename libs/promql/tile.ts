@@ -8,6 +8,11 @@ import type { NativeHistogram } from "#libs/model/native-histogram.ts";
 /** Series in a tile of a range query; with long ranges fewer, so that a tile stays in the cache. */
 export const TILE_SERIES = 64;
 
+/** What a cell of a tile holds. */
+export const ABSENT = 0;
+export const FLOAT = 1;
+export const HISTOGRAM = 2;
+
 export interface Tile {
   readonly labels: Labels[];
   /** `values[series * steps + step]`, defined where `present` is FLOAT. */
@@ -16,11 +21,9 @@ export interface Tile {
   readonly present: Uint8Array;
   /** At the index of `present` where that is HISTOGRAM; undefined while there is none. Never write to one of them. */
   histograms: (NativeHistogram | undefined)[] | undefined;
+  /** Series whose name goes at the end of the query (delayed name removal); undefined while there is none. */
+  nameless: Set<number> | undefined;
 }
-
-export const ABSENT = 0;
-export const FLOAT = 1;
-export const HISTOGRAM = 2;
 
 export function createTile(capacity: number, steps: number): Tile {
   return {
@@ -28,7 +31,73 @@ export function createTile(capacity: number, steps: number): Tile {
     values: new Float64Array(capacity * steps),
     present: new Uint8Array(capacity * steps),
     histograms: undefined,
+    nameless: undefined,
   };
+}
+
+/** One series without labels that has a value at every step. */
+export function constantTile(values: Float64Array): Tile {
+  const present = new Uint8Array(values.length).fill(FLOAT);
+  return { labels: [[]], values, present, histograms: undefined, nameless: undefined };
+}
+
+export function setFloat(tile: Tile, at: number, value: number): void {
+  tile.values[at] = value;
+  tile.present[at] = FLOAT;
+}
+
+export function setHistogram(tile: Tile, at: number, histogram: NativeHistogram): void {
+  histogramsOf(tile)[at] = histogram;
+  tile.present[at] = HISTOGRAM;
+}
+
+function histogramsOf(tile: Tile): (NativeHistogram | undefined)[] {
+  // As long as the cells from the start: a sparse array would become a hash table.
+  tile.histograms ??= Array.from<NativeHistogram | undefined>({ length: tile.present.length });
+  return tile.histograms;
+}
+
+export function histogramAt(tile: Tile, at: number): NativeHistogram {
+  return tile.histograms![at]!;
+}
+
+/** Copies one cell, whatever it holds. */
+export function copyCell(from: Tile, at: number, to: Tile, target: number): void {
+  const kind = from.present[at]!;
+  to.present[target] = kind;
+  if (kind === FLOAT) to.values[target] = from.values[at]!;
+  else if (kind === HISTOGRAM) histogramsOf(to)[target] = from.histograms![at]!;
+}
+
+/** Copies the steps and the mark of series `s` of `from` to series `row` of `to`; labels are the caller's. */
+export function copyRow(from: Tile, s: number, to: Tile, row: number, steps: number): void {
+  const source = s * steps;
+  const target = row * steps;
+  to.values.set(from.values.subarray(source, source + steps), target);
+  to.present.set(from.present.subarray(source, source + steps), target);
+  if (from.histograms !== undefined) {
+    for (let i = 0; i < steps; i++) {
+      if (from.present[source + i] === HISTOGRAM) histogramsOf(to)[target + i] = from.histograms[source + i]!;
+    }
+  }
+  if (from.nameless?.has(s) === true) (to.nameless ??= new Set()).add(row);
+}
+
+/** Whether series `s` has anything at any step. */
+export function hasAny(tile: Tile, s: number, steps: number): boolean {
+  const to = (s + 1) * steps;
+  for (let i = s * steps; i < to; i++) if (tile.present[i] !== ABSENT) return true;
+  return false;
+}
+
+/** The series `rows` of a tile, in that order. */
+export function pickRows(tile: Tile, rows: readonly number[], steps: number): Tile {
+  const out = createTile(rows.length, steps);
+  rows.forEach((s, row) => {
+    out.labels.push(tile.labels[s]!);
+    copyRow(tile, s, out, row, steps);
+  });
+  return out;
 }
 
 /** Steps of an evaluation: `startMs + i * stepMs`, `i < count`. An instant query has one. */
@@ -44,20 +113,4 @@ export function stepTime(steps: Steps, i: number): number {
 
 export function lastStep(steps: Steps): number {
   return steps.startMs + (steps.count - 1) * steps.stepMs;
-}
-
-/** The series of a tile that are present at some step, copied together: `tile` itself when all are. */
-export function compactTile(tile: Tile, steps: number): Tile {
-  const kept: number[] = [];
-  for (let s = 0; s < tile.labels.length; s++) {
-    if (tile.present.indexOf(1, s * steps) >= 0 && tile.present.indexOf(1, s * steps) < (s + 1) * steps) kept.push(s);
-  }
-  if (kept.length === tile.labels.length) return tile;
-  const out = createTile(kept.length, steps);
-  kept.forEach((s, i) => {
-    out.labels.push(tile.labels[s]!);
-    out.values.set(tile.values.subarray(s * steps, (s + 1) * steps), i * steps);
-    out.present.set(tile.present.subarray(s * steps, (s + 1) * steps), i * steps);
-  });
-  return out;
 }

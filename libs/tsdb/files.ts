@@ -48,10 +48,11 @@ export function writeAll(fd: number, bytes: Uint8Array, position: number): void 
 /** Lengths above are held against the file's size before memory is taken: they may come from corrupt bytes. */
 const UNCHECKED_BYTES_MAX = 1 << 20;
 
-/** Reads `length` bytes at `position` into fresh memory; shorter only at the end of the file. */
-export function readAt(fd: number, position: number, length: number): Buffer<ArrayBuffer> {
+/** Reads `length` bytes at `position`, into fresh memory or, when they fit, `into`; shorter only at the file's end. */
+export function readAt(fd: number, position: number, length: number, into?: Uint8Array): Uint8Array {
   const there = length > UNCHECKED_BYTES_MAX ? Math.max(0, fstatSync(fd).size - position) : length;
-  const bytes = Buffer.allocUnsafeSlow(Math.min(length, there));
+  const most = Math.min(length, there);
+  const bytes = into !== undefined && into.length >= most ? into.subarray(0, most) : Buffer.allocUnsafeSlow(most);
   let at = 0;
   while (at < bytes.length) {
     const count = readSync(fd, bytes, at, bytes.length - at, position + at);

@@ -5,9 +5,11 @@ import {
   duration,
   integer,
   list,
+  size,
   type OptionTable,
   string,
 } from "#libs/kit/options.ts";
+import { FEATURE_NAMES } from "#libs/promql/features.ts";
 
 /** Flags of `query`, Thanos's names. */
 export const querierOptions = {
@@ -21,9 +23,19 @@ export const querierOptions = {
   lookbackMs: duration("query.lookback-delta", "5m", "How old a sample may be and still be a series' current value."),
   timeoutMs: duration("query.timeout", "2m", "Longest time a query may take."),
   maxConcurrent: integer("query.max-concurrent", 20, "Queries evaluated at once; ten times as many more wait."),
+  scanThreads: integer(
+    "query.scan-threads",
+    0,
+    "Threads that decode and scan beside the one that evaluates; 0 takes one less than there are cores, four at most.",
+  ),
   maxSamples: integer("query.max-samples", 50_000_000, "Most samples one query may hold in memory."),
+  maxMemoryBytes: size("query.max-memory", "1GB", "Most memory one query may hold results and samples in."),
   slowQueryMs: duration("query.slow-log-threshold", "10s", "Queries that take longer are logged. 0s logs none."),
   defaultStepMs: duration("query.default-evaluation-interval", "1m", "Step of subqueries that name none."),
+  enableFeature: list(
+    "enable-feature",
+    `Experimental PromQL, by Prometheus's names: ${FEATURE_NAMES.join(", ")}. Repeatable, or a comma list.`,
+  ),
   partialResponse: boolean(
     "query.partial-response",
     true,

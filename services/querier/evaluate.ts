@@ -8,17 +8,21 @@ import { Gate } from "#libs/kit/gate.ts";
 import { type Handlers, Transfer } from "#libs/kit/rpc.ts";
 import { type ApiRequest, errorResponse, type MetricMetadata, PrometheusApi } from "#libs/promapi/api.ts";
 import { Engine } from "#libs/promql/engine.ts";
+import { engineFeatures } from "#libs/promql/features.ts";
 import { storeBytesHandlers } from "#libs/storeapi/grpc-server.ts";
 import { storeOf } from "#libs/storeapi/port.ts";
 import { type KnownStore, ProxyStore } from "#libs/storeapi/proxy.ts";
 import type { Store, StoreInfo } from "#libs/storeapi/store.ts";
 import type { QuerierConfig } from "./config.ts";
-import { StoreSource } from "./source.ts";
+import { ThreadScanPool } from "./scan-threads.ts";
+import { type ExemplarsOf, StoreSource } from "./source.ts";
 
 export interface EvaluateConfig {
   readonly querier: QuerierConfig;
   /** Components of this process that are stores. */
   readonly localStores: readonly string[];
+  /** Components that scan for this one. */
+  readonly scanners: readonly string[];
   readonly flags: Readonly<Record<string, string>>;
   readonly startedAtMs: number;
   readonly retentionMs: number;
@@ -60,19 +64,32 @@ export const start: StartComponent<EvaluateConfig> = async (config, context) => 
   const proxy = new ProxyStore("querier", "query", stores);
   const metadata = async (tenant: string): Promise<(readonly [string, MetricMetadata])[]> =>
     config.localStores.includes("receiver") ? context.peer("receiver").call("metadata", tenant) : [];
-  const source = new StoreSource(proxy, querier, metadata);
+  const exemplars: ExemplarsOf = async (query, tenant) => {
+    const missing = remotes.map(({ name }) => `${name}: exemplars of remote stores are not asked for; ask it directly`);
+    if (!config.localStores.includes("receiver")) return { values: [], warnings: missing };
+    const { values, warnings } = await context
+      .peer("receiver")
+      .call<Awaited<ReturnType<ExemplarsOf>>>("exemplars", { ...query, tenant });
+    return { values, warnings: [...warnings, ...missing] };
+  };
+  const source = new StoreSource(proxy, querier, metadata, exemplars);
   const gate = new Gate(
     `--query.max-concurrent is ${querier.maxConcurrent}`,
     querier.maxConcurrent,
     10 * querier.maxConcurrent,
   );
   const metrics = createMetrics(context.env.metrics, gate);
+  const features = engineFeatures(querier.enableFeature);
   const api = new PrometheusApi({
+    parser: features.parser,
     engine: new Engine({
       lookbackMs: querier.lookbackMs,
       timeoutMs: querier.timeoutMs,
       samplesMax: querier.maxSamples,
+      memoryBytesMax: querier.maxMemoryBytes,
       defaultStepMs: querier.defaultStepMs,
+      ...features,
+      scanPool: config.scanners.length === 0 ? undefined : new ThreadScanPool(config.scanners.map(context.peer)),
     }),
     source,
     now: () => env.now(),

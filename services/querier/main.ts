@@ -2,7 +2,7 @@
 import type { Env } from "#libs/kit/env.ts";
 import { createHttpServer } from "#libs/kit/admin-server.ts";
 import { serveGrpc } from "#libs/kit/grpc.ts";
-import { type ComponentSpec, type Host, startHost } from "#libs/kit/host.ts";
+import { type ComponentSpec, type Host, startHost, type ThreadSpec } from "#libs/kit/host.ts";
 import type { LogConfig } from "#libs/kit/log.ts";
 import { renderMetrics } from "#libs/kit/metrics.ts";
 import { type Address, describeConfig, formatAddress } from "#libs/kit/options.ts";
@@ -10,12 +10,19 @@ import { storeGrpcService } from "#libs/storeapi/grpc-server.ts";
 import { type QuerierConfig, querierOptions } from "./config.ts";
 import type { EvaluateConfig } from "./evaluate.ts";
 import { addQueryRoutes } from "./http.ts";
+import { scanThreads } from "./scan-threads.ts";
 
 /** Query forms are small; a long query string by POST is some kilobytes. */
 const FORM_BYTES_MAX = 16 * 1024 * 1024;
 
-export function querierComponent(config: EvaluateConfig): ComponentSpec {
-  return { name: "querier", module: new URL("./evaluate.ts", import.meta.url), config };
+/** `scanners` are threads of `scanThreads`, started before it. */
+export function querierComponent(
+  config: Omit<EvaluateConfig, "scanners">,
+  scanners: readonly ThreadSpec[],
+): ComponentSpec {
+  const names = scanners.flatMap(({ components }) => components.map(({ name }) => name));
+  const whole: EvaluateConfig = { ...config, scanners: names };
+  return { name: "querier", module: new URL("./evaluate.ts", import.meta.url), config: whole };
 }
 
 export interface QueryServers {
@@ -68,7 +75,7 @@ export async function startQuery(
   env: Env,
   onDeath: (thread: string, error: Error) => void,
 ): Promise<void> {
-  const evaluate: EvaluateConfig = {
+  const evaluate = {
     querier: config,
     localStores: [],
     flags: describeConfig(querierOptions, config),
@@ -76,7 +83,9 @@ export async function startQuery(
     retentionMs: 0,
   };
   const http = await openQueryHttp(config, env, async () => []);
-  const host = await startHost([{ name: "query", components: [querierComponent(evaluate)] }], log, env, onDeath);
+  const scanners = scanThreads(config.scanThreads);
+  const query = { name: "query", components: [querierComponent(evaluate, scanners)] };
+  const host = await startHost([...scanners, query], log, env, onDeath);
   http.attach(host);
   const grpc = await serveGrpc(config.grpcAddress, [storeGrpcService(host.peer("querier"))], env);
   env.log.info({ http: formatAddress(http.address), grpc: formatAddress(grpc) }, "query is ready");

@@ -1,30 +1,44 @@
 /** Data for the HTTP API and the engine out of a Store: tenancy, replicas, frames to columns. */
 import type { SampleColumns } from "#libs/model/columns.ts";
-import { type Labels } from "#libs/model/labels.ts";
+import { type Labels, NO_LABELS } from "#libs/model/labels.ts";
 import type { MatcherSpec } from "#libs/model/matcher.ts";
-import type { Answer, DataSource, LabelQuery, MetricMetadata, SourceOptions } from "#libs/promapi/api.ts";
-import type { OnWarning, QueryStorage, SelectRequest, SeriesBatch } from "#libs/promql/storage.ts";
+import type {
+  Answer,
+  DataSource,
+  ExemplarQuery,
+  LabelQuery,
+  MetricMetadata,
+  SourceOptions,
+} from "#libs/promapi/api.ts";
+import type { SeriesExemplars } from "#libs/promapi/exemplars.ts";
+import type { FloatBatch, OnWarning, QueryStorage, SelectRequest, SeriesBatch } from "#libs/promql/storage.ts";
 import { decodeChunks, decodeFrameChunks } from "#libs/storeapi/dedup.ts";
 import { joinAnswers } from "#libs/storeapi/proxy.ts";
 import type { LabelAnswer, LabelRequest, SeriesRequest, Store } from "#libs/storeapi/store.ts";
-import type { Chunk } from "#libs/tsdb/chunk/encoding.ts";
+import { type Chunk, ENCODING } from "#libs/tsdb/chunk/encoding.ts";
 import { FrameReader, type SeriesFrame } from "#libs/tsdb/series/frame.ts";
-import { compareLabels, equalLabels, formatLabels } from "#libs/model/labels.ts";
+import { compareLabels, dropLabels, equalLabels, formatLabels, labelsKey } from "#libs/model/labels.ts";
 import type { QuerierConfig } from "./config.ts";
+
+/** A tenant's exemplars, external labels among those of their series. */
+export type ExemplarsOf = (query: ExemplarQuery, tenant: string) => Promise<Answer<readonly SeriesExemplars[]>>;
 
 export class StoreSource implements DataSource {
   readonly #store: Store;
   readonly #config: QuerierConfig;
   readonly #metadata: (tenant: string) => Promise<readonly (readonly [string, MetricMetadata])[]>;
+  readonly #exemplars: ExemplarsOf;
 
   constructor(
     store: Store,
     config: QuerierConfig,
     metadata: (tenant: string) => Promise<readonly (readonly [string, MetricMetadata])[]>,
+    exemplars: ExemplarsOf = async () => ({ values: [], warnings: [`${store.name} gives no exemplars`] }),
   ) {
     this.#store = store;
     this.#config = config;
     this.#metadata = metadata;
+    this.#exemplars = exemplars;
   }
 
   #tenantMatchers(options: SourceOptions): MatcherSpec[] {
@@ -119,6 +133,19 @@ export class StoreSource implements DataSource {
   async metadata(options: SourceOptions): Promise<ReadonlyMap<string, readonly MetricMetadata[]>> {
     return new Map((await this.#metadata(options.tenant)).map(([metric, entry]) => [metric, [entry]]));
   }
+
+  async exemplars(query: ExemplarQuery, options: SourceOptions): Promise<Answer<readonly SeriesExemplars[]>> {
+    const { values, warnings } = await this.#exemplars(query, options.tenant);
+    const without = new Set(this.#without(options));
+    const joined = new Map<string, SeriesExemplars>();
+    for (const { series, exemplars } of values) {
+      const labels = dropLabels(series, without);
+      const key = labelsKey(labels);
+      const others = joined.get(key)?.exemplars ?? [];
+      joined.set(key, { series: labels, exemplars: [...others, ...exemplars].sort((a, b) => a.time - b.time) });
+    }
+    return { values: [...joined.values()].sort((a, b) => compareLabels(a.series, b.series)), warnings };
+  }
 }
 
 async function* batches(
@@ -156,7 +183,8 @@ async function* batches(
     if (held !== undefined) yield new HeldBatch(held);
     const last = labels.length - 1;
     held = { labels: labels[last]!, chunks: [] };
-    for (let i = last === 0 ? 0 : ends[last - 1]!; i < ends[last]!; i++) held.chunks.push(reader.chunk(i));
+    // Copied: the frame's buffers may go to another thread while these chunks wait for the next frame.
+    for (let i = last === 0 ? 0 : ends[last - 1]!; i < ends[last]!; i++) held.chunks.push(ownedChunk(reader.chunk(i)));
     if (last > first) yield new FrameBatch(frame, labels, ends, first, last);
   }
   if (held !== undefined) yield new HeldBatch(held);
@@ -167,15 +195,19 @@ interface HeldSeries {
   readonly chunks: Chunk[];
 }
 
+function ownedChunk(chunk: Chunk): Chunk {
+  return { ...chunk, data: chunk.data.slice() };
+}
+
 /** Series [first, end) of a frame, decoded in place. */
 class FrameBatch implements SeriesBatch {
   readonly #frame: SeriesFrame;
   readonly #labels: readonly Labels[];
-  readonly #ends: readonly number[];
+  readonly #ends: ArrayLike<number>;
   readonly #end: number;
   #at: number;
 
-  constructor(frame: SeriesFrame, labels: readonly Labels[], ends: readonly number[], first: number, end: number) {
+  constructor(frame: SeriesFrame, labels: readonly Labels[], ends: ArrayLike<number>, first: number, end: number) {
     this.#frame = frame;
     this.#labels = labels;
     this.#ends = ends;
@@ -187,6 +219,19 @@ class FrameBatch implements SeriesBatch {
     return ++this.#at < this.#end;
   }
 
+  get floats(): FloatBatch | undefined {
+    const frame = this.#frame;
+    const first = this.#at + 1;
+    const chunksFrom = first === 0 ? 0 : this.#ends[first - 1]!;
+    const chunksTo = this.#ends[this.#end - 1]!;
+    for (let i = chunksFrom; i < chunksTo; i++) if (frame.encodings[i] !== ENCODING.XOR) return undefined;
+    return {
+      labels: this.#labels.slice(first, this.#end),
+      bytes: frame.dataEnds[chunksTo - 1]! - (chunksFrom === 0 ? 0 : frame.dataEnds[chunksFrom - 1]!),
+      detach: () => detachFrame(frame, Uint32Array.from(this.#ends), first, this.#end),
+    };
+  }
+
   labels(): Labels {
     return this.#labels[this.#at]!;
   }
@@ -195,6 +240,34 @@ class FrameBatch implements SeriesBatch {
     const from = this.#at === 0 ? 0 : this.#ends[this.#at - 1]!;
     naming(this.labels(), () => decodeFrameChunks(this.#frame, from, this.#ends[this.#at]!, columns, "chunk"));
   }
+}
+
+/** A `FrameBatch` on its way to a scanner thread. */
+export interface DetachedBatch {
+  readonly frame: Pick<SeriesFrame, "mints" | "maxts" | "encodings" | "dataEnds" | "data">;
+  readonly ends: Uint32Array<ArrayBuffer>;
+  readonly first: number;
+  readonly end: number;
+}
+
+function detachFrame(
+  { mints, maxts, encodings, dataEnds, data }: SeriesFrame,
+  ends: Uint32Array<ArrayBuffer>,
+  first: number,
+  end: number,
+): { message: DetachedBatch; transfer: ArrayBuffer[] } {
+  return {
+    message: { frame: { mints, maxts, encodings, dataEnds, data }, ends, first, end },
+    transfer: [mints, maxts, encodings, dataEnds, data, ends].map((column) => column.buffer),
+  };
+}
+
+/** The batch on the thread it was sent to; its series have no labels there. */
+export function attachBatch({ frame, ends, first, end }: DetachedBatch): SeriesBatch {
+  const nothing = new Uint32Array(0);
+  const whole: SeriesFrame = { ...frame, symbols: [], labels: nothing, labelEnds: nothing, chunkEnds: nothing };
+  const labels = Array.from<Labels>({ length: end }).fill(NO_LABELS);
+  return new FrameBatch(whole, labels, ends, first, end);
 }
 
 class HeldBatch implements SeriesBatch {

@@ -1,4 +1,4 @@
-/** `histogram_quantile` over classic buckets (prometheus/promql/quantile.go, bucketQuantile). */
+/** `histogram_quantile` and `histogram_fraction` over classic buckets (prometheus/promql/quantile.go). */
 
 export interface Bucket {
   readonly upperBound: number;
@@ -9,6 +9,7 @@ export interface Bucket {
 /** Differences below this part of a count are rounding, not a broken histogram. */
 const SMALL_DELTA = 1e-12;
 
+/** Where counts fell; bounds and difference are of what was mended, if `forced`. */
 export interface Monotonicity {
   forced: boolean;
   minBucket: number;
@@ -16,22 +17,23 @@ export interface Monotonicity {
   maxDiff: number;
 }
 
-/** φ-quantile of cumulative buckets, which are sorted and mended in place; `fixed` says what had to be. */
+/**
+ * φ-quantile of at least one cumulative bucket; they are sorted in place. `fixed` says whether counts fell and had to
+ * be mended. NaN without a bucket up to +Inf, with that one only, or without observations.
+ */
 export function bucketQuantile(q: number, buckets: Bucket[], fixed: Monotonicity): number {
   if (Number.isNaN(q)) return NaN;
   if (q < 0) return -Infinity;
   if (q > 1) return Infinity;
-  buckets.sort((a, b) => a.upperBound - b.upperBound);
-  if (buckets.at(-1)?.upperBound !== Infinity) return NaN;
-  const merged = mergeEqual(buckets);
+  const merged = sortedAndMerged(buckets);
+  const last = merged.length - 1;
+  if (merged[last]!.upperBound !== Infinity) return NaN;
   makeMonotonic(merged, fixed);
-  if (merged.length < 2) return NaN;
-  const observations = merged.at(-1)!.count;
-  if (observations === 0 || Number.isNaN(observations)) return NaN;
+  const observations = merged[last]!.count;
+  if (last === 0 || observations === 0) return NaN;
   let rank = q * observations;
-  let b = 0;
-  while (b < merged.length - 1 && !(merged[b]!.count >= rank)) b++;
-  if (b === merged.length - 1) return merged[merged.length - 2]!.upperBound;
+  const b = firstReaching(rank, merged);
+  if (b === last) return merged[last - 1]!.upperBound;
   if (b === 0 && merged[0]!.upperBound <= 0) return merged[0]!.upperBound;
   let start = 0;
   const end = merged[b]!.upperBound;
@@ -42,6 +44,57 @@ export function bucketQuantile(q: number, buckets: Bucket[], fixed: Monotonicity
     rank -= merged[b - 1]!.count;
   }
   return start + (end - start) * (rank / count);
+}
+
+/** Index of the first bucket whose count is not below `rank`, else the last; a bisection, as counts may be NaN. */
+function firstReaching(rank: number, buckets: readonly Bucket[]): number {
+  let low = 0;
+  let high = buckets.length - 1;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (buckets[middle]!.count >= rank) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+/**
+ * The part of the observations between `lower` and `upper`, by linear interpolation; the lowest bucket begins at 0 if
+ * that is below its bound, else at -Infinity. At least one cumulative bucket; they are sorted in place. NaN without a
+ * bucket up to +Inf or without observations.
+ */
+export function bucketFraction(lower: number, upper: number, buckets: Bucket[]): number {
+  const merged = sortedAndMerged(buckets);
+  if (merged.at(-1)!.upperBound !== Infinity) return NaN;
+  const total = merged.at(-1)!.count;
+  if (total === 0 || Number.isNaN(lower) || Number.isNaN(upper)) return NaN;
+  if (lower >= upper) return 0;
+  return (observationsBelow(upper, merged) - observationsBelow(lower, merged)) / total;
+}
+
+function observationsBelow(value: number, buckets: readonly Bucket[]): number {
+  const total = buckets.at(-1)!.count;
+  let start = buckets[0]!.upperBound <= 0 ? -Infinity : 0;
+  let rank = 0;
+  for (const { upperBound, count } of buckets) {
+    if (start >= value) return atMost(total, rank);
+    if (upperBound > value) {
+      // Nothing says where observations lie in a bucket from -Infinity: all are below.
+      if (start === -Infinity) return atMost(total, count);
+      return atMost(total, rank + ((count - rank) * (value - start)) / (upperBound - start));
+    }
+    start = upperBound;
+    rank = count;
+  }
+  return total;
+}
+
+function atMost(total: number, rank: number): number {
+  return rank > total ? total : rank;
+}
+
+function sortedAndMerged(buckets: Bucket[]): Bucket[] {
+  return mergeEqual(buckets.sort((a, b) => a.upperBound - b.upperBound));
 }
 
 function mergeEqual(buckets: readonly Bucket[]): Bucket[] {

@@ -1,94 +1,31 @@
 /**
- * Range functions as scans: `f(columns, from, to, window)` looks at samples [from, to) of one series, the ones in
- * (start, end], and says whether there is a result, which it leaves in `window.result`. `columns` hold no stale
- * markers. The order of additions is Prometheus's, so results are equal bit for bit.
+ * Range functions: a scan over the samples of one series that are in the window of a step. `kernel` is for floats, in
+ * contiguous columns without stale markers; `mixed` for windows that hold histograms, or of series with start
+ * timestamps. The order of additions is Prometheus's, so results are equal bit for bit.
  */
+import { ExecutionError } from "#libs/kit/errors.ts";
 import type { SampleColumns } from "#libs/model/columns.ts";
+import { detectReset, equalHistograms } from "#libs/model/native-histogram/compare.ts";
+import { HistogramSum } from "#libs/model/native-histogram/sum.ts";
+import { anchoredFrom, extendedRate } from "./extended-range.ts";
+import { histogramOf, isMixed, type MixedKernel, type MixedWindow, ofFloats, samplesIn } from "./mixed-window.ts";
+import { extrapolated, hasNewStart, instantDelta, mixedInstantDelta, mixedRate } from "./rate.ts";
+import type { RangeKernel, Window } from "./window.ts";
 
-export interface Window {
-  /** Milliseconds; samples with start < t ≤ end are in. */
-  start: number;
-  end: number;
-  /** Evaluation time of the step, ms. */
-  evalTime: number;
-  /** Seconds of the range as written. */
-  rangeSeconds: number;
-  /** The scalar argument of the function at this step, if it has one. */
-  param: number;
-  result: number;
-  /** Indexes i of the series where values[i] < values[i - 1], ascending; kept by the operator for counters. */
-  resets: Uint32Array;
-  resetCount: number;
-  /** Where to start looking in `resets`; moves on with the steps. */
-  resetFrom: number;
-}
-
-export type RangeKernel = (columns: SampleColumns, from: number, to: number, window: Window) => boolean;
-
-/** Counter functions need `window.resets`. */
 export interface RangeFunction {
   readonly kernel: RangeKernel;
-  readonly needsResets: boolean;
+  readonly mixed: MixedKernel;
+  /** rate and its like, which are scanned as a whole. */
+  readonly extrapolates?: { readonly isCounter: boolean; readonly isRate: boolean };
+  /** Needs `window.resets`. */
+  readonly isCounter?: boolean;
   /** `last_over_time` and `first_over_time` keep the metric's name. */
-  readonly keepsName: boolean;
-}
-
-const plain = (kernel: RangeKernel): RangeFunction => ({ kernel, needsResets: false, keepsName: false });
-const counter = (kernel: RangeKernel): RangeFunction => ({ kernel, needsResets: true, keepsName: false });
-const naming = (kernel: RangeKernel): RangeFunction => ({ kernel, needsResets: false, keepsName: true });
-
-/** Extrapolation to the borders of the range (prometheus/promql/functions.go, extrapolatedRate). */
-function extrapolated(
-  columns: SampleColumns,
-  from: number,
-  to: number,
-  window: Window,
-  isCounter: boolean,
-  isRate: boolean,
-): boolean {
-  const count = to - from;
-  if (count < 2) return false;
-  const { times, values } = columns;
-  const first = values[from]!;
-  let result = values[to - 1]! - first;
-  if (isCounter) {
-    // Resets are listed once a series, so a step costs what it contains of them, mostly nothing.
-    const { resets, resetCount } = window;
-    let i = window.resetFrom;
-    while (i < resetCount && resets[i]! <= from) i++;
-    window.resetFrom = i;
-    for (; i < resetCount && resets[i]! < to; i++) result += values[resets[i]! - 1]!;
-  }
-  const firstTime = times[from]!;
-  const lastTime = times[to - 1]!;
-  let toStart = (firstTime - window.start) / 1000;
-  let toEnd = (window.end - lastTime) / 1000;
-  const sampled = (lastTime - firstTime) / 1000;
-  const average = sampled / (count - 1);
-  const threshold = average * 1.1;
-  if (toStart >= threshold) toStart = average / 2;
-  if (isCounter) {
-    let toZero = toStart;
-    if (result > 0 && first >= 0) toZero = sampled * (first / result);
-    if (toZero < toStart) toStart = toZero;
-  }
-  if (toEnd >= threshold) toEnd = average / 2;
-  let factor = (sampled + toStart + toEnd) / sampled;
-  if (isRate) factor /= window.rangeSeconds;
-  window.result = result * factor;
-  return true;
-}
-
-function instantDelta(columns: SampleColumns, from: number, to: number, window: Window, isRate: boolean): boolean {
-  if (to - from < 2) return false;
-  const { times, values } = columns;
-  const last = values[to - 1]!;
-  const previous = values[to - 2]!;
-  const elapsed = times[to - 1]! - times[to - 2]!;
-  if (elapsed === 0) return false;
-  const delta = isRate && last < previous ? last : last - previous;
-  window.result = isRate ? delta / (elapsed / 1000) : delta;
-  return true;
+  readonly keepsName?: boolean;
+  /** Looks at start timestamps, where they count. */
+  readonly usesStarts?: boolean;
+  /** For `anchored` and `smoothed`; undefined where that is refused. */
+  readonly anchored?: MixedKernel;
+  readonly smoothed?: MixedKernel;
 }
 
 /** Neumaier's compensated sum; `compensation` is left in `lastCompensation`. */
@@ -204,6 +141,16 @@ export function quantileOf(q: number, values: Float64Array): number {
   return at(lower) * (1 - weight) + at(upper) * weight;
 }
 
+/** Median of the distances from the median; one NaN makes it NaN. */
+function medianDeviation(values: Float64Array): number {
+  if (values.some(Number.isNaN)) return NaN;
+  const median = quantileOf(0.5, values.slice());
+  return quantileOf(
+    0.5,
+    values.map((v) => Math.abs(v - median)),
+  );
+}
+
 /** Least squares over the window, x relative to `interceptTime` (prometheus/promql/functions.go, linearRegression). */
 function regression(
   columns: SampleColumns,
@@ -238,79 +185,289 @@ function regression(
   return { slope, intercept: sumY / n - (slope * sumX) / n };
 }
 
-export const RANGE_FUNCTIONS: Readonly<Record<string, RangeFunction>> = {
-  rate: counter((c, from, to, w) => extrapolated(c, from, to, w, true, true)),
-  increase: counter((c, from, to, w) => extrapolated(c, from, to, w, true, false)),
-  delta: plain((c, from, to, w) => extrapolated(c, from, to, w, false, false)),
-  irate: plain((c, from, to, w) => instantDelta(c, from, to, w, true)),
-  idelta: plain((c, from, to, w) => instantDelta(c, from, to, w, false)),
-  resets: counter((_c, from, to, w) => {
-    let resets = 0;
-    for (let i = 0; i < w.resetCount && w.resets[i]! < to; i++) if (w.resets[i]! > from) resets++;
-    w.result = resets;
+function regressionKernel(isDerivative: boolean): RangeKernel {
+  return (c, from, to, w) => {
+    if (to - from < 2) return false;
+    const { slope, intercept } = regression(c, from, to, isDerivative ? c.times[from]! : w.evalTime);
+    w.result = isDerivative ? slope : slope * w.param + intercept;
     return true;
-  }),
-  changes: plain((c, from, to, w) => {
-    let changes = 0;
+  };
+}
+
+/** Holt's linear smoothing: level and trend (https://en.wikipedia.org/wiki/Exponential_smoothing). */
+function smooth(c: SampleColumns, from: number, to: number, w: Window): boolean {
+  const level = checkFactor("smoothing", w.param);
+  const trend = checkFactor("trend", w.secondParam);
+  if (to - from < 2) return false;
+  let before = 0;
+  let smoothed = c.values[from]!;
+  let slope = c.values[from + 1]! - smoothed;
+  for (let i = from + 1; i < to; i++) {
+    if (i > from + 1) slope = trend * (smoothed - before) + (1 - trend) * slope;
+    const next = level * c.values[i]! + (1 - level) * (smoothed + slope);
+    before = smoothed;
+    smoothed = next;
+  }
+  w.result = smoothed;
+  return true;
+}
+
+function checkFactor(name: string, factor: number): number {
+  if (factor > 0 && factor < 1) return factor;
+  throw new ExecutionError(`invalid ${name} factor. Expected: 0 < ${name[0]}f < 1, got: ${factor.toFixed(6)}`);
+}
+
+function minOverTime({ values }: SampleColumns, from: number, to: number, w: Window): boolean {
+  let min = values[from]!;
+  for (let i = from + 1; i < to; i++) if (values[i]! < min || Number.isNaN(min)) min = values[i]!;
+  w.result = min;
+  return true;
+}
+
+function maxOverTime({ values }: SampleColumns, from: number, to: number, w: Window): boolean {
+  let max = values[from]!;
+  for (let i = from + 1; i < to; i++) if (values[i]! > max || Number.isNaN(max)) max = values[i]!;
+  w.result = max;
+  return true;
+}
+
+/** When the best value was seen last. */
+const timeOfLast =
+  (isBest: (x: number, best: number) => boolean): RangeKernel =>
+  (c, from, to, w) => {
+    let at = from;
     for (let i = from + 1; i < to; i++) {
-      const current = c.values[i]!;
-      const previous = c.values[i - 1]!;
-      if (current !== previous && !(Number.isNaN(current) && Number.isNaN(previous))) changes++;
+      if (isBest(c.values[i]!, c.values[at]!) || Number.isNaN(c.values[at]!)) at = i;
     }
-    w.result = changes;
+    w.result = c.times[at]! / 1000;
     return true;
-  }),
-  deriv: plain((c, from, to, w) => {
-    if (to - from < 2) return false;
-    w.result = regression(c, from, to, c.times[from]!).slope;
+  };
+
+/** Goes through all samples of the window in time order; `visit` gets index and kind, of this one and the one before. */
+function walkPairs(
+  w: MixedWindow,
+  floatFrom: number,
+  histogramFrom: number,
+  visit: (isHistogram: boolean, i: number, wasHistogram: boolean, previous: number) => void,
+): void {
+  const { floats } = w.series;
+  const { times } = w.series.histograms;
+  let f = floatFrom;
+  let h = histogramFrom;
+  let previous = -1;
+  let wasHistogram = false;
+  while (f < w.floatTo || h < w.histogramTo) {
+    const isHistogram = f === w.floatTo || (h < w.histogramTo && times[h]! < floats.times[f]!);
+    const i = isHistogram ? h++ : f++;
+    if (previous >= 0) visit(isHistogram, i, wasHistogram, previous);
+    previous = i;
+    wasHistogram = isHistogram;
+  }
+}
+
+function countResets(w: MixedWindow, floatFrom: number, histogramFrom: number): boolean {
+  const { floats, histograms } = w.series;
+  let resets = 0;
+  walkPairs(w, floatFrom, histogramFrom, (isHistogram, i, wasHistogram, k) => {
+    if (isHistogram !== wasHistogram) resets++;
+    else if (isHistogram) {
+      const isReset = detectReset(histogramOf(w.series, i), histogramOf(w.series, k));
+      if (isReset || hasNewStart(histograms, i)) resets++;
+    } else if (floats.values[i]! < floats.values[k]! || hasNewStart(floats, i)) resets++;
+  });
+  w.result = resets;
+  return true;
+}
+
+function countChanges(w: MixedWindow, floatFrom: number, histogramFrom: number): boolean {
+  const { values } = w.series.floats;
+  let changes = 0;
+  walkPairs(w, floatFrom, histogramFrom, (isHistogram, i, wasHistogram, k) => {
+    if (isHistogram !== wasHistogram) changes++;
+    else if (isHistogram) {
+      if (!equalHistograms(histogramOf(w.series, i), histogramOf(w.series, k))) changes++;
+    } else if (isChange(values[k]!, values[i]!)) changes++;
+  });
+  w.result = changes;
+  return true;
+}
+
+function isChange(previous: number, current: number): boolean {
+  return current !== previous && !(Number.isNaN(current) && Number.isNaN(previous));
+}
+
+const anchoredCount =
+  (count: (w: MixedWindow, floatFrom: number, histogramFrom: number) => boolean): MixedKernel =>
+  (w) => {
+    const from = anchoredFrom(w);
+    return from !== undefined && count(w, from.floatFrom, from.histogramFrom);
+  };
+
+/** sum and avg of histograms, or of floats; not of both. */
+function mixedSum(kernel: RangeKernel, isAverage: boolean): MixedKernel {
+  return (w) => {
+    if (isMixed(w)) return false;
+    if (w.histogramFrom === w.histogramTo) return kernel(w.series.floats, w.floatFrom, w.floatTo, w);
+    const sum = new HistogramSum(isAverage);
+    for (let i = w.histogramFrom; i < w.histogramTo; i++) sum.add(histogramOf(w.series, i));
+    if (sum.incompatible) {
+      w.notes.mixedSchemas(w.metric, w.at);
+      return false;
+    }
+    if (sum.counterResetCollision) w.notes.counterResetCollision("aggregation", w.at);
+    if (sum.boundsReconciled) w.notes.boundsReconciled("aggregation", w.at);
+    w.histogram = isAverage ? sum.average() : sum.sum();
     return true;
-  }),
-  predict_linear: plain((c, from, to, w) => {
-    if (to - from < 2) return false;
-    const { slope, intercept } = regression(c, from, to, w.evalTime);
-    w.result = slope * w.param + intercept;
-    return true;
-  }),
-  sum_over_time: plain(sumOverTime),
-  avg_over_time: plain(averageOverTime),
-  count_over_time: plain((_c, from, to, w) => {
-    w.result = to - from;
-    return true;
-  }),
-  min_over_time: plain((c, from, to, w) => {
-    let min = c.values[from]!;
-    for (let i = from + 1; i < to; i++) if (c.values[i]! < min || Number.isNaN(min)) min = c.values[i]!;
-    w.result = min;
-    return true;
-  }),
-  max_over_time: plain((c, from, to, w) => {
-    let max = c.values[from]!;
-    for (let i = from + 1; i < to; i++) if (c.values[i]! > max || Number.isNaN(max)) max = c.values[i]!;
-    w.result = max;
-    return true;
-  }),
-  last_over_time: naming((c, _from, to, w) => {
-    w.result = c.values[to - 1]!;
-    return true;
-  }),
-  first_over_time: naming((c, from, _to, w) => {
-    w.result = c.values[from]!;
-    return true;
-  }),
-  present_over_time: plain((_c, _from, _to, w) => {
-    w.result = 1;
-    return true;
-  }),
-  stddev_over_time: plain((c, from, to, w) => {
-    w.result = Math.sqrt(varianceOverTime(c, from, to));
-    return true;
-  }),
-  stdvar_over_time: plain((c, from, to, w) => {
-    w.result = varianceOverTime(c, from, to);
-    return true;
-  }),
-  quantile_over_time: plain((c, from, to, w) => {
-    w.result = quantileOf(w.param, c.values.slice(from, to));
-    return true;
-  }),
-};
+  };
+}
+
+/** The first or last sample, whichever kind it is. */
+function mixedEdge(w: MixedWindow, isFirst: boolean, wantsTime: boolean): boolean {
+  const { floats } = w.series;
+  const { times } = w.series.histograms;
+  const f = isFirst ? w.floatFrom : w.floatTo - 1;
+  const h = isFirst ? w.histogramFrom : w.histogramTo - 1;
+  const hasFloat = w.floatTo > w.floatFrom;
+  const hasHistogram = w.histogramTo > w.histogramFrom;
+  const takesFloat =
+    hasFloat && (!hasHistogram || (isFirst ? floats.times[f]! < times[h]! : floats.times[f]! > times[h]!));
+  if (wantsTime) w.result = (takesFloat ? floats.times[f]! : times[h]!) / 1000;
+  else if (takesFloat) w.result = floats.values[f]!;
+  else w.histogram = histogramOf(w.series, h);
+  return true;
+}
+
+function isOne(w: Window): boolean {
+  w.result = 1;
+  return true;
+}
+
+function floatFunction(kernel: RangeKernel, floatsMin = 1): RangeFunction {
+  return { kernel, mixed: ofFloats(kernel, floatsMin) };
+}
+
+function rateFunction(isCounter: boolean, isRate: boolean): RangeFunction {
+  return {
+    kernel: (c, from, to, w) => extrapolated(c, from, to, w, isCounter, isRate),
+    mixed: (w) => mixedRate(w, isCounter, isRate),
+    extrapolates: { isCounter, isRate },
+    isCounter,
+    usesStarts: isCounter,
+    anchored: (w) => extendedRate(w, false, isCounter, isRate),
+    smoothed: (w) => extendedRate(w, true, isCounter, isRate),
+  };
+}
+
+function edgeFunction(isFirst: boolean, wantsTime: boolean): RangeFunction {
+  return {
+    kernel: (c, from, to, w) => {
+      const i = isFirst ? from : to - 1;
+      w.result = wantsTime ? c.times[i]! / 1000 : c.values[i]!;
+      return true;
+    },
+    mixed: (w) => mixedEdge(w, isFirst, wantsTime),
+    keepsName: !wantsTime,
+  };
+}
+
+export const RANGE_FUNCTIONS: ReadonlyMap<string, RangeFunction> = new Map<string, RangeFunction>([
+  ["rate", rateFunction(true, true)],
+  ["increase", rateFunction(true, false)],
+  ["delta", rateFunction(false, false)],
+  [
+    "irate",
+    {
+      kernel: (c, from, to, w) => instantDelta(c, from, to, w, true),
+      mixed: (w) => mixedInstantDelta(w, true),
+      usesStarts: true,
+    },
+  ],
+  [
+    "idelta",
+    { kernel: (c, from, to, w) => instantDelta(c, from, to, w, false), mixed: (w) => mixedInstantDelta(w, false) },
+  ],
+  [
+    "resets",
+    {
+      kernel: (_c, from, to, w) => {
+        let resets = 0;
+        for (let i = 0; i < w.resetCount && w.resets[i]! < to; i++) if (w.resets[i]! > from) resets++;
+        w.result = resets;
+        return true;
+      },
+      mixed: (w) => countResets(w, w.floatFrom, w.histogramFrom),
+      isCounter: true,
+      usesStarts: true,
+      anchored: anchoredCount(countResets),
+    },
+  ],
+  [
+    "changes",
+    {
+      kernel: (c, from, to, w) => {
+        let changes = 0;
+        for (let i = from + 1; i < to; i++) if (isChange(c.values[i - 1]!, c.values[i]!)) changes++;
+        w.result = changes;
+        return true;
+      },
+      mixed: (w) => countChanges(w, w.floatFrom, w.histogramFrom),
+      anchored: anchoredCount(countChanges),
+    },
+  ],
+  ["deriv", floatFunction(regressionKernel(true), 2)],
+  ["predict_linear", floatFunction(regressionKernel(false), 2)],
+  ["double_exponential_smoothing", floatFunction(smooth, 2)],
+  ["sum_over_time", { kernel: sumOverTime, mixed: mixedSum(sumOverTime, false) }],
+  ["avg_over_time", { kernel: averageOverTime, mixed: mixedSum(averageOverTime, true) }],
+  [
+    "count_over_time",
+    {
+      kernel: (_c, from, to, w) => {
+        w.result = to - from;
+        return true;
+      },
+      mixed: (w) => {
+        w.result = samplesIn(w);
+        return true;
+      },
+    },
+  ],
+  ["present_over_time", { kernel: (_c, _from, _to, w) => isOne(w), mixed: isOne }],
+  ["min_over_time", floatFunction(minOverTime)],
+  ["max_over_time", floatFunction(maxOverTime)],
+  ["ts_of_min_over_time", floatFunction(timeOfLast((x, best) => x <= best))],
+  ["ts_of_max_over_time", floatFunction(timeOfLast((x, best) => x >= best))],
+  ["last_over_time", edgeFunction(false, false)],
+  ["first_over_time", edgeFunction(true, false)],
+  ["ts_of_last_over_time", edgeFunction(false, true)],
+  ["ts_of_first_over_time", edgeFunction(true, true)],
+  [
+    "stddev_over_time",
+    floatFunction((c, from, to, w) => {
+      w.result = Math.sqrt(varianceOverTime(c, from, to));
+      return true;
+    }),
+  ],
+  [
+    "stdvar_over_time",
+    floatFunction((c, from, to, w) => {
+      w.result = varianceOverTime(c, from, to);
+      return true;
+    }),
+  ],
+  [
+    "quantile_over_time",
+    floatFunction((c, from, to, w) => {
+      w.notes.quantile(w.param, w.at);
+      w.result = quantileOf(w.param, c.values.slice(from, to));
+      return true;
+    }),
+  ],
+  [
+    "mad_over_time",
+    floatFunction((c, from, to, w) => {
+      w.result = medianDeviation(c.values.slice(from, to));
+      return true;
+    }),
+  ],
+]);

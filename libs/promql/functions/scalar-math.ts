@@ -1,5 +1,10 @@
 /** Functions of one value, and of a value and the scalar arguments at the same step. */
 
+import { log2 } from "#libs/model/go-math.ts";
+import type { NativeHistogram } from "#libs/model/native-histogram.ts";
+import { mapOf } from "./map-of.ts";
+import { histogramDeviation, histogramVariance } from "./native-variance.ts";
+
 /** `f(v, args)`; NaN is a result like any other. */
 export type ValueFunction = (value: number, first: number, second: number) => number;
 
@@ -20,33 +25,16 @@ export function goPow(a: number, b: number): number {
   return a ** b;
 }
 
-const days = (seconds: number): Date => new Date(Math.trunc(seconds) * 1000);
-
-/** Date functions: seconds since the epoch, UTC. */
-export const DATE_FUNCTIONS: Readonly<Record<string, (seconds: number) => number>> = {
-  minute: (s) => days(s).getUTCMinutes(),
-  hour: (s) => days(s).getUTCHours(),
-  day_of_week: (s) => days(s).getUTCDay(),
-  day_of_month: (s) => days(s).getUTCDate(),
-  day_of_year: (s) => {
-    const date = days(s);
-    return Math.floor((date.getTime() - Date.UTC(date.getUTCFullYear(), 0, 1)) / 86_400_000) + 1;
-  },
-  days_in_month: (s) => new Date(Date.UTC(days(s).getUTCFullYear(), days(s).getUTCMonth() + 1, 0)).getUTCDate(),
-  month: (s) => days(s).getUTCMonth() + 1,
-  year: (s) => days(s).getUTCFullYear(),
-};
-
-export const VALUE_FUNCTIONS: Readonly<Record<string, ValueFunction>> = {
+export const VALUE_FUNCTIONS: ReadonlyMap<string, ValueFunction> = mapOf<ValueFunction>({
   abs: Math.abs,
   ceil: Math.ceil,
   floor: Math.floor,
   exp: Math.exp,
   sqrt: Math.sqrt,
   ln: Math.log,
-  log2: Math.log2,
-  // Go computes log10 from log2; the last digit differs from V8's.
-  log10: (v) => Math.log2(v) * (Math.LN2 / Math.LN10),
+  log2,
+  // As Go computes them; V8's differ in the last digit.
+  log10: (v) => log2(v) * (Math.LN2 / Math.LN10),
   sgn: (v) => (v < 0 ? -1 : v > 0 ? 1 : v),
   deg: (v) => (v * 180) / Math.PI,
   rad: (v) => (v * Math.PI) / 180,
@@ -69,4 +57,21 @@ export const VALUE_FUNCTIONS: Readonly<Record<string, ValueFunction>> = {
     const inverse = 1 / to;
     return Math.floor(v * inverse + 0.5) / inverse;
   },
-};
+});
+
+export interface HistogramFunction {
+  readonly apply: (histogram: NativeHistogram) => number;
+  /** Type and unit stay: they fit what comes out. */
+  readonly dropsNameOnly: boolean;
+}
+
+const ofHistogram = (apply: (h: NativeHistogram) => number): HistogramFunction => ({ apply, dropsNameOnly: true });
+
+/** Functions of one native histogram. */
+export const HISTOGRAM_FUNCTIONS: ReadonlyMap<string, HistogramFunction> = mapOf<HistogramFunction>({
+  histogram_avg: ofHistogram((h) => h.sum / h.count),
+  histogram_count: ofHistogram((h) => h.count),
+  histogram_stddev: ofHistogram(histogramDeviation),
+  histogram_stdvar: ofHistogram(histogramVariance),
+  histogram_sum: ofHistogram((h) => h.sum),
+});

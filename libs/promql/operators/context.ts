@@ -2,43 +2,62 @@
 import { LimitError } from "#libs/kit/errors.ts";
 import type { Slices } from "#libs/kit/slices.ts";
 import type { Annotations } from "../annotations.ts";
+import type { ScanPool } from "../scan-pool.ts";
 import type { QueryStorage } from "../storage.ts";
 import type { Expr } from "../parser/ast.ts";
 import type { Steps, Tile } from "../tile.ts";
+import type { NameRemoval } from "./labels.ts";
 
-/** Samples of one query, counted where they are loaded and where they are kept. */
-export class SampleBudget {
+/** What one query has in memory: counted where series are loaded and where results are kept. */
+export class QueryBudget {
   readonly #samplesMax: number;
-  loaded = 0;
-  #held = 0;
-  peak = 0;
+  readonly #bytesMax: number;
+  #samples = 0;
+  #bytes = 0;
+  samplesLoaded = 0;
+  samplesPeak = 0;
+  bytesPeak = 0;
 
-  constructor(samplesMax: number) {
+  constructor(samplesMax: number, bytesMax: number) {
     this.#samplesMax = samplesMax;
+    this.#bytesMax = bytesMax;
   }
 
-  load(count: number): void {
-    this.loaded += count;
-    this.#check(count);
+  /** Samples of one series, gone with the next. */
+  load(samples: number): void {
+    this.samplesLoaded += samples;
+    this.#check(samples, samples * SAMPLE_BYTES);
   }
 
-  /** Values that stay in memory until the query ends. */
-  hold(count: number): void {
-    this.#held += count;
-    this.#check(0);
+  /** Values that stay until the query ends. */
+  hold(samples: number, bytes: number): void {
+    this.#samples += samples;
+    this.#bytes += bytes;
+    this.#check(0, 0);
   }
 
-  #check(passing: number): void {
-    const now = this.#held + passing;
-    if (now > this.peak) this.peak = now;
-    if (now > this.#samplesMax) {
+  #check(passingSamples: number, passingBytes: number): void {
+    const samples = this.#samples + passingSamples;
+    const bytes = this.#bytes + passingBytes;
+    if (samples > this.samplesPeak) this.samplesPeak = samples;
+    if (bytes > this.bytesPeak) this.bytesPeak = bytes;
+    if (samples > this.#samplesMax) {
       throw new LimitError(
         "query processing would load too many samples into memory in query execution" +
           ` (--query.max-samples is ${this.#samplesMax}; narrow the selectors, shorten the range or raise it)`,
       );
     }
+    if (bytes > this.#bytesMax) {
+      throw new LimitError(
+        `the query needs more than ${this.#bytesMax} bytes of memory` +
+          ` (--query.max-memory is ${this.#bytesMax}; narrow the selectors, shorten the range or raise it)`,
+      );
+    }
   }
 }
+
+/** A time and a value. */
+const SAMPLE_BYTES = 16;
 
 /** Answers any node. */
 export interface Evaluator {
@@ -51,10 +70,15 @@ export interface EvalContext {
   readonly steps: Steps;
   readonly storage: QueryStorage;
   readonly annotations: Annotations;
-  readonly budget: SampleBudget;
+  readonly budget: QueryBudget;
   readonly slices: Slices;
   readonly signal: AbortSignal;
   readonly lookbackMs: number;
   /** Step of subqueries that name none. */
   readonly defaultStepMs: number;
+  readonly names: NameRemoval;
+  /** Whether start timestamps tell resets (`use-start-timestamps`). */
+  readonly useStartTimestamps: boolean;
+  /** Other threads to scan on; undefined: there are none. */
+  readonly scanPool: ScanPool | undefined;
 }

@@ -1,40 +1,51 @@
 /** From plan node to operator: which code answers which node. */
 import { ExecutionError } from "#libs/kit/errors.ts";
+import { scaleHistogram } from "#libs/model/native-histogram/scale.ts";
+import { goMax, goMin } from "../functions/scalar-math.ts";
 import { isSetOp, isTrim, type Expr } from "../parser/ast.ts";
 import { typeOf } from "../parser/check.ts";
-import { createTile, stepTime, type Tile } from "../tile.ts";
+import {
+  ABSENT,
+  copyCell,
+  createTile,
+  FLOAT,
+  HISTOGRAM,
+  histogramAt,
+  setHistogram,
+  stepTime,
+  type Tile,
+} from "../tile.ts";
 import { aggregate } from "./aggregate.ts";
 import { callFunction } from "./call.ts";
 import type { EvalContext, Evaluator } from "./context.ts";
 import { evaluateScalar, evaluateVector } from "./evaluator.ts";
+import { mergeNameless } from "./names.ts";
 import { scalarBinary } from "./scalar-binary.ts";
-import { selectInstant } from "./select.ts";
-import { dropName } from "./labels.ts";
+import { selectInstant } from "./select-instant.ts";
 import { vectorScalar } from "./vector-scalar.ts";
 import { setOperation } from "./vector-set.ts";
 import { vectorVector } from "./vector-vector.ts";
 
-async function* vector(expr: Expr, context: EvalContext): AsyncGenerator<Tile> {
+function vector(expr: Expr, context: EvalContext): AsyncGenerator<Tile> {
   switch (expr.kind) {
     case "paren":
-      return yield* evaluateVector(expr.expr, context);
+      return evaluateVector(expr.expr, context);
     case "invariant":
-      return yield* repeat(expr.expr, context);
+      return repeat(expr.expr, context);
     case "selector":
-      return yield* selectInstant(expr, context, false);
+      return selectInstant(expr, context, "value");
     case "unary":
-      return yield* negate(expr.expr, expr.op, context);
+      if (expr.op === "+") return evaluateVector(expr.expr, context);
+      return mergeNameless(negate(expr.expr, context), expr.expr, context);
     case "aggregate":
-      return yield* aggregate(expr, context);
+      return aggregate(expr, context);
     case "call":
-      return yield* callFunction(expr, context);
+      return callFunction(expr, context);
     case "binary": {
-      if (expr.matching !== undefined && typeOf(expr.lhs) === "vector" && typeOf(expr.rhs) === "vector") {
-        if (isSetOp(expr.op)) return yield* setOperation(expr, expr.op, context);
-        if (isTrim(expr.op)) throw new ExecutionError(`operator ${expr.op} is not supported yet`);
-        return yield* vectorVector(expr, expr.op, context);
-      }
-      return yield* vectorScalar(expr, context);
+      if (isSetOp(expr.op)) return setOperation(expr, expr.op, context);
+      const left = typeOf(expr.lhs);
+      if (left === "vector" && typeOf(expr.rhs) === "vector") return vectorVector(expr, expr.op, context);
+      return mergeNameless(vectorScalar(expr, expr.op, context), left === "vector" ? expr.lhs : expr.rhs, context);
     }
     default:
       throw new ExecutionError(`a ${expr.kind} cannot be evaluated as an instant vector`);
@@ -66,12 +77,27 @@ async function scalar(expr: Expr, context: EvalContext): Promise<Float64Array> {
       return values;
     }
     case "call":
-      if (expr.func === "pi") return values.fill(Math.PI);
-      if (expr.func === "time") {
-        for (let i = 0; i < values.length; i++) values[i] = stepTime(steps, i) / 1000;
-        return values;
+      switch (expr.func) {
+        case "pi":
+          return values.fill(Math.PI);
+        case "time":
+          for (let i = 0; i < values.length; i++) values[i] = stepTime(steps, i) / 1000;
+          return values;
+        case "scalar":
+          return onlyValue(expr.args[0]!, context);
+        case "min_of":
+        case "max_of": {
+          const choose = expr.func === "min_of" ? goMin : goMax;
+          const [left, right] = [
+            await evaluateScalar(expr.args[0]!, context),
+            await evaluateScalar(expr.args[1]!, context),
+          ];
+          for (let i = 0; i < values.length; i++) values[i] = choose(left[i]!, right[i]!);
+          return values;
+        }
+        default:
+          break;
       }
-      if (expr.func === "scalar") return onlyValue(expr.args[0]!, context);
       break;
     default:
       break;
@@ -79,7 +105,7 @@ async function scalar(expr: Expr, context: EvalContext): Promise<Float64Array> {
   throw new ExecutionError(`a ${expr.kind} cannot be evaluated as a scalar`);
 }
 
-/** `scalar(v)`: the value where exactly one series is present, else NaN. */
+/** `scalar(v)`: the float where exactly one series has one, else NaN. */
 async function onlyValue(expr: Expr, context: EvalContext): Promise<Float64Array> {
   const { count } = context.steps;
   const values = new Float64Array(count).fill(NaN);
@@ -87,7 +113,7 @@ async function onlyValue(expr: Expr, context: EvalContext): Promise<Float64Array
   for await (const tile of evaluateVector(expr, context)) {
     for (let s = 0; s < tile.labels.length; s++) {
       for (let i = 0; i < count; i++) {
-        if (tile.present[s * count + i] === 0) continue;
+        if (tile.present[s * count + i] !== FLOAT) continue;
         values[i] = seen[i] === 0 ? tile.values[s * count + i]! : NaN;
         seen[i] = 1;
       }
@@ -101,21 +127,22 @@ async function* repeat(expr: Expr, context: EvalContext): AsyncGenerator<Tile> {
   const { count } = context.steps;
   for await (const once of evaluateVector(expr, { ...context, steps: { ...context.steps, count: 1 } })) {
     const tile = createTile(once.labels.length, count);
+    tile.nameless = once.nameless;
     once.labels.forEach((labels, s) => {
       tile.labels.push(labels);
-      if (once.present[s] === 0) return;
-      tile.values.fill(once.values[s]!, s * count, (s + 1) * count);
-      tile.present.fill(1, s * count, (s + 1) * count);
+      if (once.present[s] === ABSENT) return;
+      for (let i = 0; i < count; i++) copyCell(once, s, tile, s * count + i);
     });
     yield tile;
   }
 }
 
-async function* negate(expr: Expr, op: "+" | "-", context: EvalContext): AsyncGenerator<Tile> {
+async function* negate(expr: Expr, context: EvalContext): AsyncGenerator<Tile> {
   for await (const tile of evaluateVector(expr, context)) {
-    if (op === "-") {
-      for (let s = 0; s < tile.labels.length; s++) tile.labels[s] = dropName(tile.labels[s]!);
-      for (let i = 0; i < tile.values.length; i++) tile.values[i] = -tile.values[i]!;
+    for (let s = 0; s < tile.labels.length; s++) context.names.apply(tile, s);
+    for (let at = 0; at < tile.labels.length * context.steps.count; at++) {
+      if (tile.present[at] === HISTOGRAM) setHistogram(tile, at, scaleHistogram(histogramAt(tile, at), -1));
+      else tile.values[at] = -tile.values[at]!;
     }
     yield tile;
   }

@@ -2,11 +2,15 @@
  * How operators evaluate their inputs: through the context, so that which code answers which node is known in one
  * place (evaluate.ts) and operators do not depend on each other.
  */
+import { samplesInHistogram } from "#libs/model/native-histogram/scale.ts";
 import type { Expr } from "../parser/ast.ts";
-import { createTile, lastStep, type Tile, TILE_SERIES } from "../tile.ts";
+import { copyRow, createTile, HISTOGRAM, hasAny, type Tile, TILE_SERIES } from "../tile.ts";
 import type { EvalContext } from "./context.ts";
 
-/** The series of a vector expression, tile by tile; rows without any value may be among them. */
+/**
+ * The series of a vector expression, tile by tile; rows without any value may be among them. A tile is the caller's to
+ * change, and valid until the next is asked for.
+ */
 export function evaluateVector(expr: Expr, context: EvalContext): AsyncGenerator<Tile> {
   return context.evaluator.vector(expr, context);
 }
@@ -17,47 +21,46 @@ export function evaluateScalar(expr: Expr, context: EvalContext): Promise<Float6
 }
 
 /** All series of a vector expression in one tile, held until the query ends; rows without a value left out. */
-export async function collectVector(expr: Expr, context: EvalContext): Promise<Tile> {
+export function collectVector(expr: Expr, context: EvalContext): Promise<Tile> {
+  return collectTiles(evaluateVector(expr, context), context);
+}
+
+export async function collectTiles(tiles: AsyncIterable<Tile>, context: EvalContext): Promise<Tile> {
   const { count } = context.steps;
   let capacity = TILE_SERIES;
   let all = createTile(capacity, count);
-  for await (const tile of evaluateVector(expr, context)) {
+  context.budget.hold(0, all.values.byteLength + all.present.byteLength);
+  for await (const tile of tiles) {
     for (let s = 0; s < tile.labels.length; s++) {
-      const from = s * count;
-      if (!hasValue(tile, from, count)) continue;
+      if (!hasAny(tile, s, count)) continue;
       const row = all.labels.length;
       if (row === capacity) {
         capacity *= 2;
-        const larger = createTile(capacity, count);
-        larger.values.set(all.values);
-        larger.present.set(all.present);
-        all = { ...larger, labels: all.labels };
+        context.budget.hold(0, all.values.byteLength + all.present.byteLength);
+        all = widened(all, capacity, count);
       }
       all.labels.push(tile.labels[s]!);
-      all.values.set(tile.values.subarray(from, from + count), row * count);
-      all.present.set(tile.present.subarray(from, from + count), row * count);
-      context.budget.hold(count);
+      copyRow(tile, s, all, row, count);
+      context.budget.hold(count, histogramBytes(tile, s, count));
     }
   }
   return all;
 }
 
-export function hasValue(tile: Tile, from: number, count: number): boolean {
-  for (let i = from; i < from + count; i++) if (tile.present[i] === 1) return true;
-  return false;
+/** Of the histograms of series `s`; what holds them costs a few words more. */
+function histogramBytes(tile: Tile, s: number, count: number): number {
+  if (tile.histograms === undefined) return 0;
+  let samples = 0;
+  for (let at = s * count; at < (s + 1) * count; at++) {
+    if (tile.present[at] === HISTOGRAM) samples += samplesInHistogram(tile.histograms[at]!);
+  }
+  return 16 * samples;
 }
 
-/** The steps of a subquery: multiples of its step, from above `start - range` to the last step of its parent. */
-export function subqueryRange(
-  context: EvalContext,
-  expr: Expr & { kind: "subquery" },
-): { startMs: number; endMs: number; stepMs: number } {
-  const { steps } = context;
-  const stepMs = expr.stepMs === 0 ? context.defaultStepMs : expr.stepMs;
-  const first = expr.at?.kind === "time" ? expr.at.timeMs : steps.startMs;
-  const last = expr.at?.kind === "time" ? expr.at.timeMs : lastStep(steps);
-  const after = first - expr.offsetMs - expr.rangeMs;
-  let startMs = stepMs * Math.trunc(after / stepMs);
-  if (startMs <= after) startMs += stepMs;
-  return { startMs, endMs: last - expr.offsetMs, stepMs };
+function widened(tile: Tile, capacity: number, steps: number): Tile {
+  const larger = createTile(capacity, steps);
+  larger.values.set(tile.values);
+  larger.present.set(tile.present);
+  if (tile.histograms !== undefined) tile.histograms.length = capacity * steps;
+  return { ...larger, labels: tile.labels, histograms: tile.histograms, nameless: tile.nameless };
 }

@@ -1,13 +1,43 @@
 /** Label sets as operators change them. */
 import { ExecutionError } from "#libs/kit/errors.ts";
-import { dropLabels, keepLabels, type Labels, labelsKey, METRIC_NAME, withLabel } from "#libs/model/labels.ts";
-import type { Tile } from "../tile.ts";
+import { dropLabels, keepLabels, type Labels, labelsKey, METRIC_NAME } from "#libs/model/labels.ts";
+import { ABSENT, copyCell, hasAny, pickRows, type Tile } from "../tile.ts";
 
 /** What functions that compute drop: the name, and the type and unit that go with it. */
 const METADATA_LABELS: ReadonlySet<string> = new Set([METRIC_NAME, "__type__", "__unit__"]);
+const NAME_LABEL: ReadonlySet<string> = new Set([METRIC_NAME]);
 
-export function dropName(labels: Labels): Labels {
+export function dropMetadata(labels: Labels): Labels {
   return dropLabels(labels, METADATA_LABELS);
+}
+
+/** When the names of computed series go: at once, or with `delayed` at the end of the query, marked until then. */
+export class NameRemoval {
+  readonly delayed: boolean;
+  /** Whether more than a name was dropped: then even series of one name may have become equal. */
+  droppedMore = false;
+
+  constructor(delayed: boolean) {
+    this.delayed = delayed;
+  }
+
+  /** Takes the name off series `s`; with `nameOnly` its type and unit stay. */
+  apply(tile: Tile, s: number, nameOnly = false): void {
+    if (this.delayed) {
+      (tile.nameless ??= new Set()).add(s);
+      return;
+    }
+    const before = tile.labels[s]!;
+    const after = dropLabels(before, nameOnly ? NAME_LABEL : METADATA_LABELS);
+    if (before.length - after.length > 2) this.droppedMore = true;
+    tile.labels[s] = after;
+  }
+
+  /** Does what was delayed. */
+  finish(tile: Tile): void {
+    for (const s of tile.nameless ?? []) tile.labels[s] = dropMetadata(tile.labels[s]!);
+    tile.nameless = undefined;
+  }
 }
 
 /** The labels a group or match is made of. */
@@ -20,26 +50,42 @@ export function groupingNames(names: readonly string[], without: boolean): Reado
   return new Set(without ? [...names, METRIC_NAME] : names);
 }
 
-export { withLabel };
+const SAME_LABELS = "vector cannot contain metrics with the same labelset";
 
-/** Series that became equal by losing labels: allowed as long as no two have a value at the same step. */
-export class UniqueSeries {
-  readonly #rows = new Map<string, Uint8Array>();
+/** Series with equal labels as one; they must not have values at the same step. `tile` itself when all differ. */
+export function mergeEqual(tile: Tile, steps: number): Tile {
+  const rowOf = new Map<string, number>();
+  const kept: number[] = [];
+  const doubles: [s: number, first: number][] = [];
+  tile.labels.forEach((labels, s) => {
+    const key = labelsKey(labels);
+    const first = rowOf.get(key);
+    if (first === undefined) {
+      rowOf.set(key, s);
+      kept.push(s);
+    } else if (hasAny(tile, s, steps)) doubles.push([s, first]);
+  });
+  if (kept.length === tile.labels.length) return tile;
+  for (const [s, first] of doubles) {
+    for (let i = 0; i < steps; i++) {
+      if (tile.present[s * steps + i] === ABSENT) continue;
+      if (tile.present[first * steps + i] !== ABSENT) throw new ExecutionError(SAME_LABELS);
+      copyCell(tile, s * steps + i, tile, first * steps + i);
+    }
+  }
+  return pickRows(tile, kept, steps);
+}
 
-  /** @throws ExecutionError when a series with these labels already had a value at one of the steps. */
-  add(tile: Tile, steps: number): void {
-    tile.labels.forEach((labels, s) => {
+/** Label sets seen so far, of series that must all differ. */
+export class DistinctLabels {
+  readonly #keys = new Set<string>();
+
+  /** @throws ExecutionError when one of them was there before. */
+  add(sets: readonly Labels[]): void {
+    for (const labels of sets) {
       const key = labelsKey(labels);
-      const present = tile.present.subarray(s * steps, (s + 1) * steps);
-      const seen = this.#rows.get(key);
-      if (seen === undefined) this.#rows.set(key, present.slice());
-      else {
-        for (let i = 0; i < steps; i++) {
-          if (present[i] === 0) continue;
-          if (seen[i] === 1) throw new ExecutionError("vector cannot contain metrics with the same labelset");
-          seen[i] = 1;
-        }
-      }
-    });
+      if (this.#keys.has(key)) throw new ExecutionError(SAME_LABELS);
+      this.#keys.add(key);
+    }
   }
 }

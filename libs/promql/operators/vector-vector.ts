@@ -3,188 +3,255 @@
  * Errors are Prometheus's, raised also for pairs that a comparison would then filter out.
  */
 import { ExecutionError } from "#libs/kit/errors.ts";
-import { formatLabels, keepLabels, type Labels, labelsKey, labelValue, withLabel } from "#libs/model/labels.ts";
-import { type ArithmeticOp, type ComparisonOp, type Expr, isComparison, type VectorMatching } from "../parser/ast.ts";
-import { createTile, type Tile } from "../tile.ts";
+import { formatLabels, type Labels, labelsKey, labelValue, withLabel } from "#libs/model/labels.ts";
+import { type Expr, isComparison, isTrim, type VectorMatching } from "../parser/ast.ts";
+import { ABSENT, createTile, FLOAT, HISTOGRAM, setFloat, setHistogram, type Tile } from "../tile.ts";
 import type { EvalContext } from "./context.ts";
+import { combineElements, type Element, type ElementOp, type Note } from "./elements.ts";
 import { collectVector } from "./evaluator.ts";
-import { dropName, groupingNames, groupingOf } from "./labels.ts";
+import { dropMetadata, groupingNames, groupingOf } from "./labels.ts";
 import { compare, scalarBinary } from "./scalar-binary.ts";
+
+const MANY_TO_ONE = "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)";
+const GROUPING_LABELS = "multiple matches for labels: grouping labels must ensure unique matches";
+const SAME_LABELS = "vector cannot contain metrics with the same labelset";
 
 export async function* vectorVector(
   expr: Expr & { kind: "binary" },
-  op: ArithmeticOp | ComparisonOp,
+  op: ElementOp,
   context: EvalContext,
 ): AsyncGenerator<Tile> {
-  const matching = expr.matching!;
-  const { count } = context.steps;
-  // The "one" side is on the right, unless group_right swaps them; values are swapped back below.
-  const swapped = matching.card === "one-to-many";
   const lhs = await collectVector(expr.lhs, context);
   const rhs = await collectVector(expr.rhs, context);
-  const many = swapped ? rhs : lhs;
-  const one = swapped ? lhs : rhs;
-  const names = groupingNames(matching.labels, !matching.on);
-  const keyOf = (labels: Labels): string => labelsKey(groupingOf(labels, names, !matching.on));
-  const oneRows = rowsByKey(one, keyOf);
-  const out = new RowSink(many.labels.length, count);
-  const usedOnce = new Map<string, Uint8Array>();
-  checkOneSide(one, oneRows, many, matching, names, swapped, count);
+  const match = new Match(expr, op, lhs, rhs, context);
+  match.checkOneSide();
+  match.pairUp();
+  match.fillLeft();
+  yield match.finish();
+}
 
-  many.labels.forEach((labels, m) => {
-    const key = keyOf(labels);
-    const candidates = oneRows.get(key);
-    if (candidates === undefined) return;
-    for (const o of candidates) {
-      const resultLabels = resultOf(labels, one.labels[o]!, matching, names, op, expr.bool);
-      const row = out.row(resultLabels);
+/** One side of the operation: rows, and the group each one matches by. */
+interface Side {
+  readonly tile: Tile;
+  readonly groupOf: readonly number[];
+  readonly rowsOf: readonly (readonly number[])[];
+}
+
+class Match {
+  readonly #expr: Expr & { kind: "binary" };
+  readonly #op: ElementOp;
+  readonly #matching: VectorMatching;
+  readonly #names: ReadonlySet<string>;
+  readonly #context: EvalContext;
+  readonly #count: number;
+  /** Whether the many side is on the right (group_right): values are swapped back when they are combined. */
+  readonly #swapped: boolean;
+  readonly #many: Side;
+  readonly #one: Side;
+  readonly #filters: boolean;
+  // Output rows by labels: pairs of different steps may meet in one.
+  readonly #rows = new Map<string, number>();
+  #out: Tile;
+  #capacity: number;
+  /** By output cell: the group that filled it last, kept or not, + 1. */
+  #filledBy: Int32Array;
+  /** By group and step: whether a pair was made. */
+  readonly #paired: Uint8Array;
+  /** The last note of each step: Prometheus keeps no more. */
+  readonly #notes: (Note | undefined)[] = [];
+
+  constructor(expr: Expr & { kind: "binary" }, op: ElementOp, lhs: Tile, rhs: Tile, context: EvalContext) {
+    this.#expr = expr;
+    this.#op = op;
+    this.#matching = expr.matching!;
+    this.#context = context;
+    this.#count = context.steps.count;
+    const { on, labels, card } = this.#matching;
+    this.#names = groupingNames(labels, !on);
+    this.#swapped = card === "one-to-many";
+    const ids = new Map<string, number>();
+    const left = this.#side(lhs, ids);
+    const right = this.#side(rhs, ids);
+    this.#many = this.#swapped ? right : left;
+    this.#one = this.#swapped ? left : right;
+    this.#filters = isComparison(op) && !expr.bool;
+    this.#capacity = Math.max(1, this.#many.tile.labels.length);
+    this.#out = createTile(this.#capacity, this.#count);
+    this.#filledBy = new Int32Array(this.#capacity * this.#count);
+    this.#paired = new Uint8Array(ids.size * this.#count);
+  }
+
+  #side(tile: Tile, ids: Map<string, number>): Side {
+    const rowsOf: number[][] = [];
+    const groupOf = tile.labels.map((labels, s) => {
+      const key = labelsKey(this.#group(labels));
+      let group = ids.get(key);
+      if (group === undefined) {
+        group = ids.size;
+        ids.set(key, group);
+      }
+      (rowsOf[group] ??= []).push(s);
+      return group;
+    });
+    return { tile, groupOf, rowsOf };
+  }
+
+  #group(labels: Labels): Labels {
+    return groupingOf(labels, this.#names, !this.#matching.on);
+  }
+
+  /** The one side may have one series a match group at each step where there is anything to match. */
+  checkOneSide(): void {
+    const { tile, rowsOf } = this.#one;
+    const count = this.#count;
+    const fills = this.#matching.fillLeft !== undefined || this.#matching.fillRight !== undefined;
+    for (const rows of rowsOf) {
+      if (rows === undefined || rows.length < 2) continue;
       for (let i = 0; i < count; i++) {
-        const at = m * count + i;
-        if (many.present[at] === 0 || one.present[o * count + i] === 0) continue;
-        const manyValue = many.values[at]!;
-        const oneValue = one.values[o * count + i]!;
-        const left = swapped ? oneValue : manyValue;
-        const right = swapped ? manyValue : oneValue;
-        if (matching.card === "one-to-one") {
-          let used = usedOnce.get(key);
-          if (used === undefined) {
-            used = new Uint8Array(count);
-            usedOnce.set(key, used);
-          }
-          if (used[i] === 1) {
-            throw new ExecutionError(
-              "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
-            );
-          }
-          used[i] = 1;
-        }
-        let keep = true;
-        let value: number;
-        if (isComparison(op) && !expr.bool) {
-          keep = compare(op, left, right);
-          value = left;
-        } else value = scalarBinary(op, left, right);
-        out.set(row, i, value, keep, matching.card !== "one-to-one");
+        const present = rows.filter((s) => tile.present[s * count + i] !== ABSENT);
+        if (present.length < 2 || !(fills || this.#manyHasAny(i))) continue;
+        const group = this.#group(tile.labels[present[0]!]!);
+        const pair = [formatLabels(tile.labels[present[0]!]!), formatLabels(tile.labels[present[1]!]!)].sort();
+        throw new ExecutionError(
+          `found duplicate series for the match group ${formatLabels(group)} on the ${this.#swapped ? "left" : "right"} hand-side of the operation: [${pair.join(", ")}];many-to-many matching not allowed: matching labels must be unique on one side`,
+        );
       }
     }
-  });
-  yield out.tile();
-}
+  }
 
-function rowsByKey(tile: Tile, keyOf: (labels: Labels) => string): Map<string, number[]> {
-  const rows = new Map<string, number[]>();
-  tile.labels.forEach((labels, s) => {
-    const key = keyOf(labels);
-    const list = rows.get(key);
-    if (list === undefined) rows.set(key, [s]);
-    else list.push(s);
-  });
-  return rows;
-}
+  #manyHasAny(i: number): boolean {
+    const { tile } = this.#many;
+    return tile.labels.some((_, m) => tile.present[m * this.#count + i] !== ABSENT);
+  }
 
-/** The one side may have one series a match group at each step where the other side has any series at all. */
-function checkOneSide(
-  one: Tile,
-  rows: ReadonlyMap<string, number[]>,
-  many: Tile,
-  matching: VectorMatching,
-  names: ReadonlySet<string>,
-  swapped: boolean,
-  count: number,
-): void {
-  if (many.labels.length === 0) return;
-  for (const list of rows.values()) {
-    if (list.length < 2) continue;
-    for (let i = 0; i < count; i++) {
-      const present = list.filter((s) => one.present[s * count + i] === 1);
-      if (present.length < 2) continue;
-      if (!many.labels.some((_, m) => many.present[m * count + i] === 1)) continue;
-      const group = groupingOf(one.labels[present[0]!]!, names, !matching.on);
-      const pair = [formatLabels(one.labels[present[0]!]!), formatLabels(one.labels[present[1]!]!)].sort();
-      throw new ExecutionError(
-        `found duplicate series for the match group ${formatLabels(group)} on the ${swapped ? "left" : "right"} hand-side of the operation: [${pair.join(", ")}];many-to-many matching not allowed: matching labels must be unique on one side`,
-      );
+  /** Each series of the many side with its partner, or with what fills in for one. */
+  pairUp(): void {
+    const { tile, groupOf } = this.#many;
+    const one = this.#one;
+    const count = this.#count;
+    const fill = this.#matching.fillRight;
+    tile.labels.forEach((labels, m) => {
+      const group = groupOf[m]!;
+      const partners = one.rowsOf[group] ?? [];
+      for (const o of partners) {
+        const row = this.#row(this.#resultLabels(labels, one.tile.labels[o]!));
+        for (let i = 0; i < count; i++) {
+          if (tile.present[m * count + i] === ABSENT || one.tile.present[o * count + i] === ABSENT) continue;
+          this.#pair(row, i, group, tile, m * count + i, one.tile, o * count + i);
+        }
+      }
+      if (fill === undefined) return;
+      const row = this.#row(this.#resultLabels(labels, this.#group(labels)));
+      for (let i = 0; i < count; i++) {
+        if (tile.present[m * count + i] === ABSENT) continue;
+        if (partners.some((o) => one.tile.present[o * count + i] !== ABSENT)) continue;
+        this.#combine(row, i, group, elementAt(tile, m * count + i), fill);
+      }
+    });
+  }
+
+  /** What the one side has and the many side lacks. */
+  fillLeft(): void {
+    const fill = this.#matching.fillLeft;
+    if (fill === undefined) return;
+    const { tile, groupOf } = this.#one;
+    const count = this.#count;
+    tile.labels.forEach((labels, o) => {
+      const group = groupOf[o]!;
+      const row = this.#row(this.#resultLabels(this.#group(labels), labels));
+      for (let i = 0; i < count; i++) {
+        if (tile.present[o * count + i] === ABSENT || this.#paired[group * count + i] === 1) continue;
+        this.#combine(row, i, group, fill, elementAt(tile, o * count + i));
+      }
+    });
+  }
+
+  #pair(row: number, i: number, group: number, many: Tile, manyAt: number, one: Tile, oneAt: number): void {
+    if (many.present[manyAt] !== FLOAT || one.present[oneAt] !== FLOAT || isTrim(this.#op)) {
+      this.#combine(row, i, group, elementAt(many, manyAt), elementAt(one, oneAt));
+      return;
     }
-  }
-}
-
-function resultOf(
-  many: Labels,
-  one: Labels,
-  matching: VectorMatching,
-  names: ReadonlySet<string>,
-  op: ArithmeticOp | ComparisonOp,
-  bool: boolean,
-): Labels {
-  let labels = isComparison(op) && !bool ? many : dropName(many);
-  if (matching.card === "one-to-one") {
-    labels = matching.on ? keepLabels(labels, names) : groupingOf(labels, new Set(matching.labels), true);
-  }
-  for (const name of matching.include) labels = withLabel(labels, name, labelValue(one, name));
-  return labels;
-}
-
-/** Output rows by labels: pairs of different steps may meet in one row. */
-class RowSink {
-  readonly #count: number;
-  readonly #rows = new Map<string, number>();
-  readonly #labels: Labels[] = [];
-  #values: Float64Array;
-  #present: Uint8Array;
-  /** Steps at which a pair was seen, kept or not. */
-  #matched: Uint8Array;
-
-  constructor(capacity: number, count: number) {
-    this.#count = count;
-    const size = Math.max(1, capacity) * count;
-    this.#values = new Float64Array(size);
-    this.#present = new Uint8Array(size);
-    this.#matched = new Uint8Array(size);
+    const left = this.#swapped ? one.values[oneAt]! : many.values[manyAt]!;
+    const right = this.#swapped ? many.values[manyAt]! : one.values[oneAt]!;
+    this.#floats(row, i, group, left, right);
   }
 
-  row(labels: Labels): number {
+  #floats(row: number, i: number, group: number, left: number, right: number): void {
+    const op = this.#op;
+    if (isTrim(op)) return;
+    if (this.#filters && isComparison(op)) this.#set(row, i, group, left, compare(op, left, right));
+    else this.#set(row, i, group, scalarBinary(op, left, right), true);
+  }
+
+  #combine(row: number, i: number, group: number, many: Element, one: Element): void {
+    const left = this.#swapped ? one : many;
+    const right = this.#swapped ? many : one;
+    if (typeof left === "number" && typeof right === "number" && !isTrim(this.#op)) {
+      this.#floats(row, i, group, left, right);
+      return;
+    }
+    const { value, keep, note } = combineElements(this.#op, left, right, this.#expr.span);
+    if (note !== undefined) this.#notes[i] = note;
+    if (value === undefined) return;
+    if (this.#expr.bool) this.#set(row, i, group, keep ? 1 : 0, true);
+    else this.#set(row, i, group, value, keep);
+  }
+
+  #set(row: number, i: number, group: number, value: Element, keep: boolean): void {
+    const at = row * this.#count + i;
+    const isOneToOne = this.#matching.card === "one-to-one";
+    if (isOneToOne && this.#paired[group * this.#count + i] === 1) throw new ExecutionError(MANY_TO_ONE);
+    if (!isOneToOne && this.#filledBy[at] === group + 1) throw new ExecutionError(GROUPING_LABELS);
+    this.#paired[group * this.#count + i] = 1;
+    this.#filledBy[at] = group + 1;
+    if (!keep) return;
+    if (this.#out.present[at] !== ABSENT) throw new ExecutionError(SAME_LABELS);
+    if (typeof value === "number") setFloat(this.#out, at, value);
+    else setHistogram(this.#out, at, value);
+  }
+
+  #resultLabels(many: Labels, one: Labels): Labels {
+    const { card, on, labels: names, include } = this.#matching;
+    // Arithmetic takes the name at once, also where removal is delayed.
+    const keepsName = isComparison(this.#op) || isTrim(this.#op);
+    const dropsName = !keepsName || (this.#expr.bool && !this.#context.names.delayed);
+    let labels = dropsName ? dropMetadata(many) : many;
+    if (card === "one-to-one") labels = groupingOf(labels, new Set(names), !on);
+    for (const name of include) labels = withLabel(labels, name, labelValue(one, name));
+    return labels;
+  }
+
+  #row(labels: Labels): number {
     const key = labelsKey(labels);
     let row = this.#rows.get(key);
     if (row === undefined) {
-      row = this.#labels.length;
+      row = this.#out.labels.push(labels) - 1;
       this.#rows.set(key, row);
-      this.#labels.push(labels);
-      if ((row + 1) * this.#count > this.#values.length) this.#grow();
+      if (row === this.#capacity) this.#grow();
     }
     return row;
   }
 
   #grow(): void {
-    const size = this.#values.length * 2;
-    const values = new Float64Array(size);
-    const present = new Uint8Array(size);
-    const matched = new Uint8Array(size);
-    values.set(this.#values);
-    present.set(this.#present);
-    matched.set(this.#matched);
-    this.#values = values;
-    this.#present = present;
-    this.#matched = matched;
+    this.#capacity *= 2;
+    const larger = createTile(this.#capacity, this.#count);
+    larger.values.set(this.#out.values);
+    larger.present.set(this.#out.present);
+    if (this.#out.histograms !== undefined) this.#out.histograms.length = larger.present.length;
+    this.#out = { ...larger, labels: this.#out.labels, histograms: this.#out.histograms };
+    const filledBy = new Int32Array(this.#capacity * this.#count);
+    filledBy.set(this.#filledBy);
+    this.#filledBy = filledBy;
   }
 
-  set(row: number, step: number, value: number, keep: boolean, grouped: boolean): void {
-    const at = row * this.#count + step;
-    if (this.#matched[at] === 1) {
-      throw new ExecutionError(
-        grouped
-          ? "multiple matches for labels: grouping labels must ensure unique matches"
-          : "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
-      );
-    }
-    this.#matched[at] = 1;
-    if (!keep) return;
-    this.#values[at] = value;
-    this.#present[at] = 1;
+  finish(): Tile {
+    for (const note of this.#notes) note?.(this.#context.annotations);
+    const out = this.#out;
+    if (this.#expr.bool) out.labels.forEach((_, s) => this.#context.names.apply(out, s));
+    return out;
   }
+}
 
-  tile(): Tile {
-    return this.#labels.length === 0
-      ? createTile(0, this.#count)
-      : { labels: this.#labels, values: this.#values, present: this.#present, histograms: undefined };
-  }
+function elementAt(tile: Tile, at: number): Element {
+  return tile.present[at] === HISTOGRAM ? tile.histograms![at]! : tile.values[at]!;
 }

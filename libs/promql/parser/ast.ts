@@ -18,11 +18,14 @@ export interface NumberLiteral {
   readonly kind: "number";
   readonly span: Span;
   readonly value: number;
+  /** Written as a duration, `5m`, and printed so. */
+  readonly isDuration?: true | undefined;
 }
 
 export interface StringLiteral {
   readonly kind: "string";
   readonly span: Span;
+  /** Bytes that are no UTF-8 as lone surrogates (go-string.ts). */
   readonly value: string;
 }
 
@@ -66,6 +69,8 @@ export interface VectorSelector {
   readonly offsetExpr: DurationExpr | undefined;
   readonly at: AtModifier | undefined;
   readonly borders: RangeBorders;
+  /** Set by the planner: of histograms only count and sum are asked for. */
+  readonly statsOnly?: true | undefined;
 }
 
 export interface MatrixSelector {
@@ -207,3 +212,6 @@ export function isTrim(op: BinaryOp): op is TrimOp {
 export function unwrapParens(expr: Expr): Expr {
   return expr.kind === "paren" ? unwrapParens(expr.expr) : expr;
 }
+
+/** A node that is being built. */
+export type Draft<T> = { -readonly [K in keyof T]: T[K] };

@@ -35,6 +35,13 @@ export class SeriesCursor {
   #at: number;
   #segment = -1;
   #window: SegmentWindow = { bytes: NOTHING, file: "", base: 0 };
+  // Memory is used again: fresh windows cost a third of a merge's time, in page faults and collections.
+  readonly #indexMemory = new Uint8Array(INDEX_WINDOW_BYTES);
+  readonly #spare: Uint8Array[] = [];
+  /** What the window lies in, if it does. */
+  #memory: Uint8Array | undefined;
+  /** Windows before it that chunks of the current series may lie in. */
+  readonly #used: Uint8Array[] = [];
   /** Ref of the series. */
   ref = 0;
   /** Ordinals in `symbols` or as `translate` says: name, value, …; the first `labelCount` count. */
@@ -88,7 +95,7 @@ export class SeriesCursor {
     const file = `${this.name}/index`;
     for (let want = INDEX_WINDOW_BYTES; this.#at < this.#seriesEnd;) {
       const length = Math.min(want, this.#seriesEnd - this.#at);
-      const bytes = await this.#bytes.index(this.#at, length);
+      const bytes = await this.#bytes.index(this.#at, length, this.#indexMemory);
       this.#reader = new ByteReader(bytes, file, 0, bytes.length, this.#at);
       // Padding up to the next 16 bytes is zeros, and an entry's length never is 0.
       const zero = bytes.findIndex((byte) => byte !== 0);
@@ -110,6 +117,7 @@ export class SeriesCursor {
 
   /** Reads the next series. @throws CorruptionError. */
   next(): void {
+    while (this.#used.length > 0) this.#spare.push(this.#used.pop()!);
     const reader = this.#reader;
     const { bytes, base } = reader;
     reader.at = this.#at - base;
@@ -163,7 +171,7 @@ export class SeriesCursor {
   }
 
   /**
-   * The series' chunks, their bytes views into memory that stays; undefined when not all are at hand: `loadChunks`.
+   * The series' chunks, valid until `next`; undefined when not all are at hand: `loadChunks`.
    *
    * @throws CorruptionError.
    */
@@ -208,7 +216,10 @@ export class SeriesCursor {
   }
 
   async #loadWindow(offset: number, length: number): Promise<void> {
-    const bytes = await this.#bytes.chunks(this.#segment, offset, length);
+    const memory = this.#spare.pop() ?? new Uint8Array(CHUNKS_WINDOW_BYTES);
+    if (this.#memory !== undefined) this.#used.push(this.#memory);
+    this.#memory = memory;
+    const bytes = await this.#bytes.chunks(this.#segment, offset, length, memory);
     const file = `${this.name}/chunks/${String(this.#segment + 1).padStart(6, "0")}`;
     this.#window = { bytes, file, base: offset };
   }

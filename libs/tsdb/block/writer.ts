@@ -92,24 +92,24 @@ export class BlockWriter {
 
   /** Completes the block. A block without series is a caller's mistake: there is nothing to keep. */
   finish(identity: BlockIdentity): WrittenBlock {
-    return this.publish(this.complete(identity));
-  }
-
-  /** The first half of `finish`: all is written, durably, in the temporary folder, where it can be verified. */
-  complete(identity: BlockIdentity): BlockMeta {
     assert(this.seriesCount > 0, "a block without series");
     this.#index.finish();
-    return this.#complete(identity);
+    return this.publish(this.#complete(identity));
   }
 
   /** `finish` by slices: neither the postings nor the disk hold up the event loop. */
   async finishSliced(identity: BlockIdentity, slices: Slices): Promise<WrittenBlock> {
+    return this.publish(await this.completeSliced(identity, slices));
+  }
+
+  /** The first half of `finishSliced`: all is written, durably, in the temporary folder, where it can be verified. */
+  async completeSliced(identity: BlockIdentity, slices: Slices): Promise<BlockMeta> {
     assert(this.seriesCount > 0, "a block without series");
     const steps = this.#index.steps();
     while (steps.next().done !== true) if (slices.due) await slices.breathe();
     await this.#segments.sync();
     await this.#indexFile.sync();
-    return this.publish(this.#complete(identity));
+    return this.#complete(identity);
   }
 
   #complete({ ulid, minTime, maxTime, compaction, thanos }: BlockIdentity): BlockMeta {

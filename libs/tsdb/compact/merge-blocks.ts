@@ -52,13 +52,14 @@ export async function mergeBlocks(
   inputs.forEach(({ cursor }, i) => cursor.translate(ordinals[i]!));
   const writer = new BlockWriter(target.path, symbols, target.limits);
   try {
-    await mergeSeries(inputs, writer, new Slices(10, signal));
+    const slices = new Slices(10, signal);
+    await mergeSeries(inputs, writer, slices);
     if (writer.seriesCount === 0) {
       writer.abandon();
       return undefined;
     }
     const { ulid, thanos } = target;
-    const meta = writer.complete({ ...identity, ulid, thanos });
+    const meta = await writer.completeSliced({ ...identity, ulid, thanos }, slices);
     const written = openBlockFolder(writer.temporaryPath);
     try {
       // Samples need no decoding: chunks are the sources', or have just been encoded.

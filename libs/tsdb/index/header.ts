@@ -109,6 +109,18 @@ export class IndexHeader {
     return values;
   }
 
+  /** Value `i` of a name that has more than `i`. */
+  labelValue(name: string, i: number): string {
+    return this.#entry(this.#names.get(name)!.from + i).value;
+  }
+
+  /** Where the postings of each value of a name lie, in the order of `labelValues`. */
+  valueRanges(name: string): FileRange[] {
+    const range = this.#names.get(name);
+    if (range === undefined) return [];
+    return Array.from({ length: range.to - range.from }, (_, i) => this.#range(range.from + i));
+  }
+
   /** Where the postings of a pair lie in the index file, or undefined when there are none. */
   postings(name: string, value: string): FileRange | undefined {
     const range = this.#names.get(name);

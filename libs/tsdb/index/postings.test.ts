@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { CorruptionError } from "#libs/kit/errors.ts";
 import { ByteWriter } from "../encoding/writer.ts";
 import { intersect, type Postings, readPostings, subtract, union } from "./postings.ts";
+import { ValueColumn } from "./value-column.ts";
 
 const MAX_REF = 2 ** 32 - 1;
 const refs = (...list: number[]): Postings => Uint32Array.from(list);
@@ -28,6 +29,20 @@ test("intersect, subtract and union equal the operations on sets", () => {
       expect(Array.from(union([a, b, c]))).toEqual([...new Set([...a, ...b, ...c])].sort((x, y) => x - y));
     }),
   );
+});
+
+test("refs far apart and refs close by have the same union, up to the largest ref", () => {
+  const far = refs(1, 2 ** 31, MAX_REF);
+  expect(union([far, refs(1, 5)])).toEqual(refs(1, 5, 2 ** 31, MAX_REF));
+  expect(union([refs(MAX_REF - 64, MAX_REF), refs(MAX_REF - 31)])).toEqual(refs(MAX_REF - 64, MAX_REF - 31, MAX_REF));
+});
+
+test("a column tells the values of the series selected", () => {
+  const column = new ValueColumn(refs(10, 20, 30, 40), [refs(10, 40), refs(20), refs(99)]);
+  expect(Array.from(column.valuesOf(refs(10, 20, 30, 40)))).toEqual([0, 1]);
+  expect(Array.from(column.valuesOf(refs(20)))).toEqual([1]);
+  expect(Array.from(column.valuesOf(refs(30)))).toEqual([]);
+  expect(Array.from(column.valuesOf(refs(30, 40)))).toEqual([0]);
 });
 
 describe("readPostings", () => {

@@ -120,7 +120,7 @@ export class IndexWriter {
   /** Writes what comes behind the series. */
   finish(): void {
     const steps = this.steps();
-    while (steps.next().done !== true);
+    while (steps.next().done !== true) continue;
   }
 
   /** `finish` in steps of a few milliseconds, for who must not hold up its event loop. */
