@@ -46,8 +46,8 @@ function program(name: string, folder: string, port: number, writePort: number):
       `--remote-write.address=127.0.0.1:${writePort}`,
       "--no-self-monitor",
       "--tsdb.too-far-in-future.time-window=0s",
-      // Blocks that are cut and uploaded are also served from the bucket soon, as they are most of the time.
-      "--sync-block-duration=5s",
+      // How soon uploaded blocks are served from the bucket too, beside the local ones.
+      `--sync-block-duration=${process.env["BENCH_SYNC"] ?? "5s"}`,
     ];
     return { command: process.execPath, flags, ready: "/-/ready", write: "/api/v1/receive", writePort };
   }

@@ -5,6 +5,7 @@
  *
  *   BENCH_SERIES=100000 BENCH_STEPS=240   one hour of scrapes every 15 s
  *   BENCH_LONG_SERIES=500 BENCH_DAYS=10   days of scrapes every minute
+ *   BENCH_SYNC=5s                         1h: blocks are read from the local disk only, not also from the bucket
  */
 import { existsSync, mkdtempSync, readdirSync } from "node:fs";
 import { Agent } from "node:http";
@@ -214,7 +215,7 @@ async function compare(
     if (found !== undefined) differences.push(`${name}: ${found}`);
     const times = running.map((): number[] => []);
     const cpuBefore = running.map(({ pid }) => cpuSeconds(pid));
-    const runs = Math.max(7, Math.min(60, Math.round(1500 / onceMs)));
+    const runs = Math.max(5, Math.min(60, Math.round(1500 / onceMs)));
     for (let i = 0; i < runs; i++) {
       for (const [s, server] of running.entries()) {
         const runAt = performance.now();

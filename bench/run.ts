@@ -1,8 +1,9 @@
-/** `npm run bench [-- codec|head|histograms|block|json|servers|queries]`: prints one table; see README.md for how to read it. */
+/** `npm run bench [-- codec|head|histograms|block|json|memory|servers|queries]`: prints one table; see README.md for how to read it. */
 import { codec } from "./codec.ts";
 import { head } from "./head.ts";
 import { histograms } from "./histograms.ts";
 import { jsonMatrix } from "./json-matrix.ts";
+import { queryMemory } from "./large-query.ts";
 import { rateBlock } from "./rate-block.ts";
 import { loadAverage } from "./peers.ts";
 import { queries } from "./queries.ts";
@@ -22,6 +23,7 @@ if (runs("head")) head(print);
 if (runs("histograms")) histograms(print);
 if (runs("block")) await rateBlock(print);
 if (runs("json")) jsonMatrix(print);
+if (runs("memory")) queryMemory(print);
 if (runs("servers"))
   await servers(print, Number(process.env["BENCH_SERIES"] ?? 20_000), Number(process.env["BENCH_STEPS"] ?? 260));
 if (runs("queries")) await queries(print);
