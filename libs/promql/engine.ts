@@ -21,6 +21,7 @@ import { type Expr, unwrapParens } from "./parser/ast.ts";
 import { TYPE_NAMES, typeOf } from "./parser/check.ts";
 import type { ParserOptions } from "./parser/options.ts";
 import { parseQuery } from "./parser/parser.ts";
+import type { Pass } from "./plan/pass.ts";
 import { planQuery } from "./plan/plan.ts";
 import type { ScanPool } from "./scan-pool.ts";
 import type { QueryStorage } from "./storage.ts";
@@ -39,6 +40,8 @@ export interface EngineOptions {
   /** Start timestamps tell resets (`use-start-timestamps`). */
   readonly useStartTimestamps?: boolean | undefined;
   readonly scanPool?: ScanPool | undefined;
+  /** Of the planner, instead of all: tests compare. */
+  readonly passes?: readonly Pass[] | undefined;
 }
 
 export interface RangeParams {
@@ -156,9 +159,10 @@ export class Engine {
     );
     const annotations = new Annotations(query);
     const budget = new QueryBudget(this.#options.samplesMax, this.#options.memoryBytesMax ?? Infinity);
-    const plan = planQuery(expr, { startMs: steps.startMs, endMs, stepMs: steps.stepMs }, query);
+    const range = { startMs: steps.startMs, endMs, stepMs: steps.stepMs };
+    const plan = planQuery(expr, range, query, this.#options.passes);
     try {
-      const value = await evaluate(plan, {
+      const value = await evaluate(plan.expr, {
         evaluator: EVALUATOR,
         steps,
         storage,
