@@ -16,6 +16,6 @@ if (runs("codec")) codec(print);
 if (runs("head")) head(print);
 if (runs("histograms")) histograms(print);
 if (runs("block")) await rateBlock(print);
-if (runs("json")) jsonMatrix(print);
+if (runs("json")) await jsonMatrix(print);
 if (runs("servers"))
   await servers(print, Number(process.env["BENCH_SERIES"] ?? 20_000), Number(process.env["BENCH_STEPS"] ?? 260));
