@@ -8,6 +8,7 @@ import { queryMemory } from "./large-query.ts";
 import { rateBlock } from "./rate-block.ts";
 import { loadAverage } from "./peers.ts";
 import { queries } from "./queries.ts";
+import { queryHead } from "./query-head.ts";
 import { servers } from "./servers.ts";
 
 const wanted = process.argv.slice(2);
@@ -24,7 +25,8 @@ if (runs("head")) head(print);
 if (runs("histograms")) histograms(print);
 if (runs("block")) await rateBlock(print);
 if (runs("blocks")) await blocks(print);
-if (runs("json")) jsonMatrix(print);
+if (runs("query-head")) await queryHead(print);
+if (runs("json")) await jsonMatrix(print);
 if (runs("memory")) queryMemory(print);
 if (runs("servers"))
   await servers(print, Number(process.env["BENCH_SERIES"] ?? 20_000), Number(process.env["BENCH_STEPS"] ?? 260));

@@ -2,6 +2,7 @@
  * The Prometheus HTTP API, as a function from request to response: which thread has the socket is not its business.
  */
 import { messageOf, reactionTo, UnavailableError, NotFoundError, BadRequestError } from "#libs/kit/errors.ts";
+import { Slices } from "#libs/kit/slices.ts";
 import { BUILD } from "#libs/kit/build.ts";
 import { compareLabels, type Labels } from "#libs/model/labels.ts";
 import type { MatcherSpec } from "#libs/model/matcher.ts";
@@ -193,7 +194,7 @@ export class PrometheusApi {
     const result = await this.#evaluate(text, request, () =>
       this.#options.engine.instant(text, time, storage, options, signal),
     );
-    return this.#answer(result, params, limit);
+    return this.#answer(result, params, limit, signal);
   }
 
   async #queryRange(request: ApiRequest, params: Params, signal: AbortSignal): Promise<ApiResponse> {
@@ -228,7 +229,7 @@ export class PrometheusApi {
     const result = await this.#evaluate(text, request, () =>
       this.#options.engine.range(text, { startMs, endMs, stepMs }, storage, options, signal),
     );
-    return this.#answer(result, params, limit);
+    return this.#answer(result, params, limit, signal);
   }
 
   async #evaluate(query: string, request: ApiRequest, run: () => Promise<QueryResult>): Promise<QueryResult> {
@@ -249,8 +250,9 @@ export class PrometheusApi {
     }
   }
 
-  #answer(result: QueryResult, params: Params, limit: number): ApiResponse {
-    const body = writeResult(result, { limit, stats: params.get("stats") !== "", warnings: [] });
+  async #answer(result: QueryResult, params: Params, limit: number, signal: AbortSignal): Promise<ApiResponse> {
+    const options = { limit, stats: params.get("stats") !== "", warnings: [] };
+    const body = await writeResult(result, options, new Slices(10, signal));
     return { status: 200, headers: JSON_HEADERS, body };
   }
 
