@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createEnv } from "#libs/kit/env.ts";
 import { silentLog } from "#libs/kit/log.ts";
+import { Slices } from "#libs/kit/slices.ts";
 import { resolveOptions } from "#libs/kit/options.ts";
 import { labelsFrom } from "#libs/model/labels.ts";
 import { writeResult } from "#libs/promapi/results.ts";
@@ -85,7 +86,7 @@ export async function queryHead(
         const result = instant
           ? await engine.instant(query, endMs, storage, {}, env.stopping)
           : await engine.range(query, range, storage, {}, env.stopping);
-        writeResult(result, { limit: 0, stats: false, warnings: [] });
+        await writeResult(result, { limit: 0, stats: false, warnings: [] }, new Slices(10));
         if (i === 0) continue;
         times.push(performance.now() - startedAt);
         const { user, system } = process.cpuUsage(cpu);

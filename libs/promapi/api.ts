@@ -2,6 +2,7 @@
  * The Prometheus HTTP API, as a function from request to response: which thread has the socket is not its business.
  */
 import { messageOf, reactionTo, UnavailableError, NotFoundError, BadRequestError } from "#libs/kit/errors.ts";
+import { Slices } from "#libs/kit/slices.ts";
 import { BUILD } from "#libs/kit/build.ts";
 import { compareLabels, type Labels } from "#libs/model/labels.ts";
 import type { MatcherSpec } from "#libs/model/matcher.ts";
@@ -10,7 +11,9 @@ import type { Expr } from "#libs/promql/parser/ast.ts";
 import { ALL_OFF, type ParserOptions } from "#libs/promql/parser/options.ts";
 import { parseQuery } from "#libs/promql/parser/parser.ts";
 import { prettyExpr } from "#libs/promql/parser/pretty.ts";
+import { selectorsOf } from "#libs/promql/parser/walk.ts";
 import type { QueryStorage } from "#libs/promql/storage.ts";
+import { type SeriesExemplars, writeExemplars } from "./exemplars.ts";
 import { JsonWriter } from "./json-writer.ts";
 import { invalid, Params } from "./params.ts";
 import { exprToJson } from "./parse-query.ts";
@@ -49,6 +52,8 @@ export interface LabelQuery {
   readonly limit: number;
 }
 
+export type ExemplarQuery = Omit<LabelQuery, "limit">;
+
 export interface Answer<T> {
   readonly values: T;
   readonly warnings: readonly string[];
@@ -72,6 +77,8 @@ export interface DataSource {
   ): Promise<Answer<readonly string[]>>;
   series(query: LabelQuery, options: SourceOptions, signal: AbortSignal): Promise<Answer<readonly Labels[]>>;
   metadata(options: SourceOptions): Promise<ReadonlyMap<string, readonly MetricMetadata[]>>;
+  /** By labels. Data that has no exemplars to give is named by a warning. */
+  exemplars(query: ExemplarQuery, options: SourceOptions): Promise<Answer<readonly SeriesExemplars[]>>;
 }
 
 export interface ApiOptions {
@@ -117,6 +124,8 @@ export class PrometheusApi {
         return this.#query(request, params, signal);
       case "query_range":
         return this.#queryRange(request, params, signal);
+      case "query_exemplars":
+        return this.#queryExemplars(request, params);
       case "parse_query":
         return success(exprToJson(this.#parse(params)));
       case "format_query":
@@ -185,7 +194,7 @@ export class PrometheusApi {
     const result = await this.#evaluate(text, request, () =>
       this.#options.engine.instant(text, time, storage, options, signal),
     );
-    return this.#answer(result, params, limit);
+    return this.#answer(result, params, limit, signal);
   }
 
   async #queryRange(request: ApiRequest, params: Params, signal: AbortSignal): Promise<ApiResponse> {
@@ -220,7 +229,7 @@ export class PrometheusApi {
     const result = await this.#evaluate(text, request, () =>
       this.#options.engine.range(text, { startMs, endMs, stepMs }, storage, options, signal),
     );
-    return this.#answer(result, params, limit);
+    return this.#answer(result, params, limit, signal);
   }
 
   async #evaluate(query: string, request: ApiRequest, run: () => Promise<QueryResult>): Promise<QueryResult> {
@@ -241,9 +250,22 @@ export class PrometheusApi {
     }
   }
 
-  #answer(result: QueryResult, params: Params, limit: number): ApiResponse {
-    const body = writeResult(result, { limit, stats: params.get("stats") !== "", warnings: [] });
+  async #answer(result: QueryResult, params: Params, limit: number, signal: AbortSignal): Promise<ApiResponse> {
+    const options = { limit, stats: params.get("stats") !== "", warnings: [] };
+    const body = await writeResult(result, options, new Slices(10, signal));
     return { status: 200, headers: JSON_HEADERS, body };
+  }
+
+  async #queryExemplars(request: ApiRequest, params: Params): Promise<ApiResponse> {
+    const mint = params.optionalTime("start", -ALL_TIME_MS);
+    const maxt = params.optionalTime("end", ALL_TIME_MS);
+    if (maxt < mint) throw new BadRequestError("end timestamp must not be before start timestamp");
+    const selectors = selectorsOf(parseQuery(params.get("query"), this.#options.parser ?? ALL_OFF));
+    // As Prometheus: an expression without a selector has no data, not even an empty list.
+    const query = { mint, maxt, selectors };
+    const answer =
+      selectors.length === 0 ? undefined : await this.#options.source.exemplars(query, this.#source(request, params));
+    return { status: 200, headers: JSON_HEADERS, body: writeExemplars(answer?.values, answer?.warnings ?? []) };
   }
 
   #labelQuery(params: Params): LabelQuery {

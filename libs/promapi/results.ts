@@ -1,4 +1,5 @@
 /** Query results as the HTTP API's JSON. */
+import type { Slices } from "#libs/kit/slices.ts";
 import { formatPlain } from "#libs/model/float.ts";
 import type { NativeHistogram } from "#libs/model/native-histogram.ts";
 import { listBuckets } from "#libs/model/native-histogram/bounds.ts";
@@ -15,16 +16,22 @@ export interface ResultOptions {
   readonly warnings: readonly string[];
 }
 
+/** Of 11,000 points each they take some milliseconds. */
+const SERIES_BETWEEN_TURNS = 16;
 const COMMA = 0x2c;
 const CLOSE = 0x5d;
 const BRACE = 0x7d;
 
 /** The whole body of a successful `query` or `query_range`. */
-export function writeResult(result: QueryResult, options: ResultOptions): Uint8Array<ArrayBuffer> {
+export async function writeResult(
+  result: QueryResult,
+  options: ResultOptions,
+  slices: Slices,
+): Promise<Uint8Array<ArrayBuffer>> {
   const out = new JsonWriter();
   const warnings = [...options.warnings, ...shown(result.warnings, "warning")];
   out.raw('{"status":"success","data":{"resultType":"');
-  writeValue(out, result.value, options, warnings);
+  for (const _ of writeValue(out, result.value, options, warnings)) if (slices.due) await slices.breathe();
   if (options.stats) {
     out.raw(',"stats":');
     out.value(statsOf(result));
@@ -41,7 +48,13 @@ function shown(texts: readonly string[], kind: string): string[] {
   return [...texts.slice(0, NOTES_SHOWN_MAX), `${texts.length - NOTES_SHOWN_MAX} more ${kind} annotations omitted`];
 }
 
-function writeValue(out: JsonWriter, value: QueryValue, options: ResultOptions, warnings: string[]): void {
+/** Yields now and then, with whole series written. */
+function* writeValue(
+  out: JsonWriter,
+  value: QueryValue,
+  options: ResultOptions,
+  warnings: string[],
+): Generator<undefined> {
   switch (value.type) {
     case "scalar":
       out.raw(`scalar","result":[${formatScalarTimestamp(value.timeMs)},"${formatPlain(value.value)}"]`);
@@ -53,26 +66,33 @@ function writeValue(out: JsonWriter, value: QueryValue, options: ResultOptions, 
       break;
     case "vector":
       out.raw('vector","result":[');
-      writeVector(out, value.tile, value.timeMs, options, warnings);
+      yield* writeVector(out, value.tile, value.timeMs, options, warnings);
       out.raw("]");
       break;
     case "matrix":
       out.raw('matrix","result":[');
-      writeMatrix(out, value.tile, value.steps, options, warnings);
+      yield* writeMatrix(out, value.tile, value.steps, options, warnings);
       out.raw("]");
       break;
     case "raw":
       out.raw('matrix","result":[');
-      writeRaw(out, value.series, options, warnings);
+      yield* writeRaw(out, value.series, options, warnings);
       out.raw("]");
       break;
   }
 }
 
-function writeVector(out: JsonWriter, tile: Tile, timeMs: number, options: ResultOptions, warnings: string[]): void {
+function* writeVector(
+  out: JsonWriter,
+  tile: Tile,
+  timeMs: number,
+  options: ResultOptions,
+  warnings: string[],
+): Generator<undefined> {
   const stamp = formatTimestamp(timeMs);
   let written = 0;
   for (let s = 0; s < tile.labels.length; s++) {
+    if (s % SERIES_BETWEEN_TURNS === 0) yield;
     if (tile.present[s] === ABSENT) continue;
     if (truncate(options, written, warnings)) return;
     out.raw(written++ === 0 ? '{"metric":' : ',{"metric":');
@@ -88,10 +108,17 @@ function writeVector(out: JsonWriter, tile: Tile, timeMs: number, options: Resul
   }
 }
 
-function writeMatrix(out: JsonWriter, tile: Tile, steps: Steps, options: ResultOptions, warnings: string[]): void {
+function* writeMatrix(
+  out: JsonWriter,
+  tile: Tile,
+  steps: Steps,
+  options: ResultOptions,
+  warnings: string[],
+): Generator<undefined> {
   const stamps = Array.from({ length: steps.count }, (_, i) => Buffer.from(`[${formatTimestamp(stepTime(steps, i))},`));
   let written = 0;
   for (let s = 0; s < tile.labels.length; s++) {
+    if (s % SERIES_BETWEEN_TURNS === 0) yield;
     if (truncate(options, written, warnings)) return;
     out.raw(written++ === 0 ? '{"metric":' : ',{"metric":');
     out.labels(tile.labels[s]!);
@@ -118,8 +145,14 @@ function writePoints(out: JsonWriter, tile: Tile, from: number, stamps: readonly
   if (!first) out.char(CLOSE);
 }
 
-function writeRaw(out: JsonWriter, list: readonly RawSeries[], options: ResultOptions, warnings: string[]): void {
+function* writeRaw(
+  out: JsonWriter,
+  list: readonly RawSeries[],
+  options: ResultOptions,
+  warnings: string[],
+): Generator<undefined> {
   for (const [s, series] of list.entries()) {
+    if (s % SERIES_BETWEEN_TURNS === 0) yield;
     if (truncate(options, s, warnings)) return;
     out.raw(s === 0 ? '{"metric":' : ',{"metric":');
     out.labels(series.labels);

@@ -15,16 +15,18 @@ import { Annotations } from "./annotations.ts";
 import { type EvalContext, QueryBudget } from "./operators/context.ts";
 import { EVALUATOR } from "./operators/evaluate.ts";
 import { collectVector, evaluateScalar } from "./operators/evaluator.ts";
-import { mergeEqual, NameRemoval } from "./operators/labels.ts";
+import { forEachInSlices, mergeInSlices, pickInSlices, sortInSlices } from "./operators/in-slices.ts";
+import { NameRemoval } from "./operators/labels.ts";
 import { rangeSamples } from "./operators/range-samples.ts";
 import { type Expr, unwrapParens } from "./parser/ast.ts";
 import { TYPE_NAMES, typeOf } from "./parser/check.ts";
 import type { ParserOptions } from "./parser/options.ts";
 import { parseQuery } from "./parser/parser.ts";
+import type { Pass } from "./plan/pass.ts";
 import { planQuery } from "./plan/plan.ts";
 import type { ScanPool } from "./scan-pool.ts";
 import type { QueryStorage } from "./storage.ts";
-import { constantTile, pickRows, type Steps, type Tile } from "./tile.ts";
+import { constantTile, type Steps, type Tile } from "./tile.ts";
 
 export interface EngineOptions {
   readonly lookbackMs: number;
@@ -39,6 +41,8 @@ export interface EngineOptions {
   /** Start timestamps tell resets (`use-start-timestamps`). */
   readonly useStartTimestamps?: boolean | undefined;
   readonly scanPool?: ScanPool | undefined;
+  /** Of the planner, instead of all: tests compare. */
+  readonly passes?: readonly Pass[] | undefined;
 }
 
 export interface RangeParams {
@@ -106,7 +110,7 @@ export class Engine {
         case "matrix":
           return { type: "raw", series: await rawSeries(plan, context) };
         case "vector":
-          return { type: "vector", tile: named(await collectVector(plan, context), context), timeMs };
+          return { type: "vector", tile: await named(await collectVector(plan, context), context), timeMs };
       }
     });
   }
@@ -131,7 +135,7 @@ export class Engine {
     return this.#run(query, expr, steps, endMs, storage, options, signal, async (plan, context) => {
       const tile =
         type === "scalar" ? constantTile(await evaluateScalar(plan, context)) : await collectVector(plan, context);
-      return { type: "matrix", tile: sortTile(named(tile, context), steps.count), steps };
+      return { type: "matrix", tile: await sortTile(await named(tile, context), context), steps };
     });
   }
 
@@ -156,9 +160,10 @@ export class Engine {
     );
     const annotations = new Annotations(query);
     const budget = new QueryBudget(this.#options.samplesMax, this.#options.memoryBytesMax ?? Infinity);
-    const plan = planQuery(expr, { startMs: steps.startMs, endMs, stepMs: steps.stepMs }, query);
+    const range = { startMs: steps.startMs, endMs, stepMs: steps.stepMs };
+    const plan = planQuery(expr, range, query, this.#options.passes);
     try {
-      const value = await evaluate(plan, {
+      const value = await evaluate(plan.expr, {
         evaluator: EVALUATOR,
         steps,
         storage,
@@ -202,23 +207,24 @@ async function rawSeries(plan: Expr, context: EvalContext): Promise<RawSeries[]>
     throw new ExecutionError(`a ${inner.kind} cannot be evaluated as a range vector`);
   }
   const series = await rangeSamples(inner, context);
-  return series.sort((a, b) => compareLabels(a.labels, b.labels));
+  return sortInSlices(series, (a, b) => compareLabels(a.labels, b.labels), context.slices);
 }
 
 /** With names removed where that was put off; a step where two series became one is refused. */
-function named(tile: Tile, { names, steps }: EvalContext): Tile {
+async function named(tile: Tile, { names, steps, slices }: EvalContext): Promise<Tile> {
   if (!names.delayed) return tile;
-  names.finish(tile);
-  return mergeEqual(tile, steps.count);
+  await forEachInSlices(tile.labels.length, (s) => names.finish(tile, s), slices);
+  return mergeInSlices(tile, steps.count, slices);
 }
 
-function sortTile(tile: Tile, count: number): Tile {
-  const order = tile.labels.map((_, s) => s);
-  const isSorted = order.every((s) => s === 0 || compareLabels(tile.labels[s - 1]!, tile.labels[s]!) < 0);
-  if (isSorted) return tile;
-  return pickRows(
-    tile,
-    order.sort((a, b) => compareLabels(tile.labels[a]!, tile.labels[b]!)),
-    count,
-  );
+async function sortTile(tile: Tile, { steps, slices }: EvalContext): Promise<Tile> {
+  const { labels } = tile;
+  let sorted = 1;
+  const look = (s: number): void => {
+    if (sorted === s && compareLabels(labels[s - 1]!, labels[s]!) < 0) sorted++;
+  };
+  await forEachInSlices(labels.length, look, slices);
+  if (sorted >= labels.length) return tile;
+  const order = await sortInSlices([...labels.keys()], (a, b) => compareLabels(labels[a]!, labels[b]!), slices);
+  return pickInSlices(tile, order, steps.count, slices);
 }

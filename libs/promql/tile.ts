@@ -8,6 +8,11 @@ import type { NativeHistogram } from "#libs/model/native-histogram.ts";
 /** Series in a tile of a range query; with long ranges fewer, so that a tile stays in the cache. */
 export const TILE_SERIES = 64;
 
+/** Series that a tile of so many steps should have at most: 64 KiB of values. */
+export function tileRows(steps: number): number {
+  return Math.max(1, Math.min(steps === 1 ? 4096 : TILE_SERIES, Math.floor(65_536 / steps)));
+}
+
 /** What a cell of a tile holds. */
 export const ABSENT = 0;
 export const FLOAT = 1;

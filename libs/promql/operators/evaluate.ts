@@ -14,11 +14,13 @@ import {
   setHistogram,
   stepTime,
   type Tile,
+  tileRows,
 } from "../tile.ts";
 import { aggregate } from "./aggregate.ts";
 import { callFunction } from "./call.ts";
 import type { EvalContext, Evaluator } from "./context.ts";
 import { evaluateScalar, evaluateVector } from "./evaluator.ts";
+import { splitLarge } from "./in-slices.ts";
 import { mergeNameless } from "./names.ts";
 import { scalarBinary } from "./scalar-binary.ts";
 import { selectInstant } from "./select-instant.ts";
@@ -27,6 +29,8 @@ import { setOperation } from "./vector-set.ts";
 import { vectorVector } from "./vector-vector.ts";
 
 function vector(expr: Expr, context: EvalContext): AsyncGenerator<Tile> {
+  const small = (tiles: AsyncIterable<Tile>): AsyncGenerator<Tile> =>
+    splitLarge(tiles, context.steps.count, tileRows(context.steps.count), context.slices);
   switch (expr.kind) {
     case "paren":
       return evaluateVector(expr.expr, context);
@@ -38,13 +42,13 @@ function vector(expr: Expr, context: EvalContext): AsyncGenerator<Tile> {
       if (expr.op === "+") return evaluateVector(expr.expr, context);
       return mergeNameless(negate(expr.expr, context), expr.expr, context);
     case "aggregate":
-      return aggregate(expr, context);
+      return small(aggregate(expr, context));
     case "call":
-      return callFunction(expr, context);
+      return small(callFunction(expr, context));
     case "binary": {
-      if (isSetOp(expr.op)) return setOperation(expr, expr.op, context);
+      if (isSetOp(expr.op)) return small(setOperation(expr, expr.op, context));
       const left = typeOf(expr.lhs);
-      if (left === "vector" && typeOf(expr.rhs) === "vector") return vectorVector(expr, expr.op, context);
+      if (left === "vector" && typeOf(expr.rhs) === "vector") return small(vectorVector(expr, expr.op, context));
       return mergeNameless(vectorScalar(expr, expr.op, context), left === "vector" ? expr.lhs : expr.rhs, context);
     }
     default:
@@ -125,7 +129,8 @@ async function onlyValue(expr: Expr, context: EvalContext): Promise<Float64Array
 /** Evaluates at the first step and gives that at every step. */
 async function* repeat(expr: Expr, context: EvalContext): AsyncGenerator<Tile> {
   const { count } = context.steps;
-  for await (const once of evaluateVector(expr, { ...context, steps: { ...context.steps, count: 1 } })) {
+  const inner = evaluateVector(expr, { ...context, steps: { ...context.steps, count: 1 } });
+  for await (const once of splitLarge(inner, 1, tileRows(count), context.slices)) {
     const tile = createTile(once.labels.length, count);
     tile.nameless = once.nameless;
     once.labels.forEach((labels, s) => {

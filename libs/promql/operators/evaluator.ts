@@ -31,6 +31,7 @@ export async function collectTiles(tiles: AsyncIterable<Tile>, context: EvalCont
   let all = createTile(capacity, count);
   context.budget.hold(0, all.values.byteLength + all.present.byteLength);
   for await (const tile of tiles) {
+    if (context.slices.due) await context.slices.breathe();
     for (let s = 0; s < tile.labels.length; s++) {
       if (!hasAny(tile, s, count)) continue;
       const row = all.labels.length;

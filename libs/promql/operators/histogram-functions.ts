@@ -12,7 +12,8 @@ import type { CallExpr, Expr, Span } from "../parser/ast.ts";
 import { createTile, FLOAT, HISTOGRAM, setFloat, stepTime, type Tile } from "../tile.ts";
 import type { EvalContext } from "./context.ts";
 import { collectVector, evaluateScalar } from "./evaluator.ts";
-import { dropMetadata, mergeEqual } from "./labels.ts";
+import { forEachInSlices, mergeInSlices } from "./in-slices.ts";
+import { dropMetadata } from "./labels.ts";
 
 const LE_LABEL: ReadonlySet<string> = new Set(["le"]);
 
@@ -34,7 +35,13 @@ export async function* histogramQuantile(call: CallExpr, context: EvalContext): 
   const quantiles = await evaluateScalar(call.args[0]!, context);
   for (const q of quantiles) context.annotations.quantile(q, call.args[0]!.span);
   const input = await collectVector(call.args[1]!, context);
-  yield evaluate(input, call.args[1]!, context, [quantileFormula(quantiles, call.args[1]!.span, context)], undefined);
+  yield await evaluate(
+    input,
+    call.args[1]!,
+    context,
+    [quantileFormula(quantiles, call.args[1]!.span, context)],
+    undefined,
+  );
 }
 
 export async function* histogramQuantiles(call: CallExpr, context: EvalContext): AsyncGenerator<Tile> {
@@ -49,7 +56,7 @@ export async function* histogramQuantiles(call: CallExpr, context: EvalContext):
     texts.push(Array.from(quantiles, formatOpenMetrics));
   }
   const input = await collectVector(call.args[0]!, context);
-  yield evaluate(input, call.args[0]!, context, formulas, { label, texts });
+  yield await evaluate(input, call.args[0]!, context, formulas, { label, texts });
 }
 
 export async function* histogramFraction(call: CallExpr, context: EvalContext): AsyncGenerator<Tile> {
@@ -70,7 +77,7 @@ export async function* histogramFraction(call: CallExpr, context: EvalContext): 
     },
     classic: (i, buckets) => bucketFraction(lower[i]!, upper[i]!, buckets),
   };
-  yield evaluate(input, call.args[2]!, context, [formula], undefined);
+  yield await evaluate(input, call.args[2]!, context, [formula], undefined);
 }
 
 function quantileFormula(quantiles: Float64Array, at: Span, context: EvalContext): Formula {
@@ -105,20 +112,21 @@ function formatOpenMetrics(value: number): string {
 }
 
 /** One output series a group and formula; with `tag` it says which in a label, whose text may change with the steps. */
-function evaluate(
+async function evaluate(
   input: Tile,
   arg: Expr,
   context: EvalContext,
   formulas: readonly Formula[],
   tag: { readonly label: string; readonly texts: readonly (readonly string[])[] } | undefined,
-): Tile {
-  const { names, annotations, steps } = context;
+): Promise<Tile> {
+  const { names, annotations, steps, slices } = context;
   const { count } = steps;
-  const groups = groupSeries(input, arg, context);
+  const groups = await groupSeries(input, arg, context);
   const rows = new Map<string, number>();
   const labelsOut: Labels[] = [];
   const cells: { readonly row: number; readonly step: number; readonly value: number }[] = [];
-  groups.forEach((group, g) => {
+  for (const [g, group] of groups.entries()) {
+    if (slices.due) await slices.breathe();
     const metric = labelValue(group.labels, METRIC_NAME);
     const shown = names.delayed ? group.labels : dropMetadata(group.labels);
     for (let i = 0; i < count; i++) {
@@ -150,13 +158,13 @@ function evaluate(
         cells.push({ row, step: i, value });
       });
     }
-  });
+  }
   const out = createTile(labelsOut.length, count);
   out.labels.push(...labelsOut);
   for (const { row, step, value } of cells) setFloat(out, row * count + step, value);
   if (names.delayed) out.labels.forEach((_, s) => names.apply(out, s));
   // Histograms that differ in their names alone have become equal.
-  return mergeEqual(out, count);
+  return mergeInSlices(out, count, slices);
 }
 
 /** Formulas mend buckets in place. */
@@ -164,7 +172,7 @@ function copied(buckets: readonly Bucket[]): Bucket[] {
   return buckets.map((bucket) => ({ ...bucket }));
 }
 
-function groupSeries(input: Tile, arg: Expr, context: EvalContext): Group[] {
+async function groupSeries(input: Tile, arg: Expr, context: EvalContext): Promise<Group[]> {
   const { count } = context.steps;
   const groups = new Map<string, Group>();
   const groupOf = (labels: Labels): Group => {
@@ -176,7 +184,8 @@ function groupSeries(input: Tile, arg: Expr, context: EvalContext): Group[] {
     }
     return group;
   };
-  input.labels.forEach((labels, s) => {
+  const add = (s: number): void => {
+    const labels = input.labels[s]!;
     const cells = input.present.subarray(s * count, (s + 1) * count);
     if (cells.includes(HISTOGRAM)) groupOf(labels).natives.push(s);
     if (!cells.includes(FLOAT)) return;
@@ -191,6 +200,7 @@ function groupSeries(input: Tile, arg: Expr, context: EvalContext): Group[] {
       forMetric(`bucket label "le" is missing or has a malformed value of ${quoteGo(le)}`, metric),
       arg.span,
     );
-  });
+  };
+  await forEachInSlices(input.labels.length, add, context.slices);
   return [...groups.values()];
 }

@@ -9,7 +9,7 @@ import type { CallExpr, Expr, VectorSelector } from "../parser/ast.ts";
 import { ABSENT, copyCell, createTile, type Tile } from "../tile.ts";
 import type { EvalContext } from "./context.ts";
 import { collectTiles, collectVector } from "./evaluator.ts";
-import { mergeEqual } from "./labels.ts";
+import { forEachInSlices, mergeInSlices } from "./in-slices.ts";
 import { selectInstant } from "./select-instant.ts";
 
 /** What tells whose info a metric is. */
@@ -23,7 +23,7 @@ export async function* info(call: CallExpr, context: EvalContext): AsyncGenerato
   const byName = nameMatchers.map(createMatcher);
   const isInfo = base.labels.map((labels) => byName.every((m) => m.matches(labelValue(labels, METRIC_NAME))));
   const infos = await selectInfos(call.args[0]!, base, isInfo, [...labelMatchers, ...nameMatchers], context);
-  yield combine(base, isInfo, infos, labelMatchers, context);
+  yield await combine(base, isInfo, infos, labelMatchers, context);
 }
 
 /** Matchers of the metrics that are looked at; what only rules out rules out of `*_info`. */
@@ -110,13 +110,14 @@ function signature(metric: string, labels: Labels): string {
   return labelsKey([metric, ...IDENTIFYING.map((name) => labelValue(labels, name))]);
 }
 
-function combine(
+async function combine(
   base: Tile,
   isInfo: readonly boolean[],
   infos: Tile,
   labelMatchers: readonly MatcherSpec[],
   context: EvalContext,
-): Tile {
+): Promise<Tile> {
+  const { slices } = context;
   const { count } = context.steps;
   const metrics = [...new Set(infos.labels.map((labels) => labelValue(labels, METRIC_NAME)))];
   const infoRows = new Map<string, number[]>();
@@ -130,7 +131,8 @@ function combine(
   const wanted = labelMatchers.length === 0 ? undefined : new Set(labelMatchers.map(({ name }) => name));
   const needsInfo = labelMatchers.map(createMatcher).some((matcher: Matcher) => !matcher.matches(""));
   const out = { rows: new Map<string, number>(), labels: [] as Labels[], cells: [] as [number, number, number][] };
-  base.labels.forEach((labels, s) => {
+  const add = (s: number): void => {
+    const labels = base.labels[s]!;
     const candidates = metrics.map((metric) => infoRows.get(signature(metric, labels)) ?? []);
     for (let i = 0; i < count; i++) {
       const at = s * count + i;
@@ -153,14 +155,15 @@ function combine(
       }
       out.cells.push([row, i, at]);
     }
-  });
+  };
+  await forEachInSlices(base.labels.length, add, slices);
   const tile = createTile(out.labels.length, count);
   tile.labels.push(...out.labels);
   for (const [row, i, at] of out.cells) {
     copyCell(base, at, tile, row * count + i);
     if (base.nameless?.has(Math.floor(at / count)) === true) (tile.nameless ??= new Set()).add(row);
   }
-  return mergeEqual(tile, count);
+  return mergeInSlices(tile, count, slices);
 }
 
 /** The row whose sample at step `i` is the newest. */

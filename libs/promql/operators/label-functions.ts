@@ -7,7 +7,7 @@ import type { CallExpr, Expr } from "../parser/ast.ts";
 import type { Tile } from "../tile.ts";
 import type { EvalContext } from "./context.ts";
 import { collectTiles, evaluateVector } from "./evaluator.ts";
-import { mergeEqual } from "./labels.ts";
+import { mergeInSlices } from "./in-slices.ts";
 
 export async function* labelReplace(call: CallExpr, context: EvalContext): AsyncGenerator<Tile> {
   const [target, replacement, source, pattern] = call.args.slice(1).map(textOf) as [string, string, string, string];
@@ -61,7 +61,7 @@ async function* relabel(
       yield tile;
     }
   };
-  yield mergeEqual(await collectTiles(apply(), context), context.steps.count);
+  yield mergeInSlices(await collectTiles(apply(), context), context.steps.count, context.slices);
 }
 
 /** Go's Regexp.Expand: `$1`, `${name}`, `$$`; an unbraced name is as long as it can be. */

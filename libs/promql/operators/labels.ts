@@ -33,10 +33,9 @@ export class NameRemoval {
     tile.labels[s] = after;
   }
 
-  /** Does what was delayed. */
-  finish(tile: Tile): void {
-    for (const s of tile.nameless ?? []) tile.labels[s] = dropMetadata(tile.labels[s]!);
-    tile.nameless = undefined;
+  /** Does what was delayed, for series `s`. */
+  finish(tile: Tile, s: number): void {
+    if (tile.nameless?.delete(s) === true) tile.labels[s] = dropMetadata(tile.labels[s]!);
   }
 }
 
@@ -54,19 +53,32 @@ const SAME_LABELS = "vector cannot contain metrics with the same labelset";
 
 /** Series with equal labels as one; they must not have values at the same step. `tile` itself when all differ. */
 export function mergeEqual(tile: Tile, steps: number): Tile {
+  const work = mergingEqual(tile, steps);
+  for (;;) {
+    const { done, value } = work.next();
+    if (done === true) return value;
+  }
+}
+
+const SERIES_BETWEEN_TURNS = 1024;
+
+/** `mergeEqual`, which may be interrupted where it yields. */
+export function* mergingEqual(tile: Tile, steps: number): Generator<undefined, Tile> {
   const rowOf = new Map<string, number>();
   const kept: number[] = [];
   const doubles: [s: number, first: number][] = [];
-  tile.labels.forEach((labels, s) => {
+  for (const [s, labels] of tile.labels.entries()) {
+    if (s % SERIES_BETWEEN_TURNS === 0) yield;
     const key = labelsKey(labels);
     const first = rowOf.get(key);
     if (first === undefined) {
       rowOf.set(key, s);
       kept.push(s);
     } else if (hasAny(tile, s, steps)) doubles.push([s, first]);
-  });
+  }
   if (kept.length === tile.labels.length) return tile;
-  for (const [s, first] of doubles) {
+  for (const [d, [s, first]] of doubles.entries()) {
+    if (d % SERIES_BETWEEN_TURNS === 0) yield;
     for (let i = 0; i < steps; i++) {
       if (tile.present[s * steps + i] === ABSENT) continue;
       if (tile.present[first * steps + i] !== ABSENT) throw new ExecutionError(SAME_LABELS);

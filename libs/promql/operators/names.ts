@@ -8,7 +8,8 @@ import { typeOf } from "../parser/check.ts";
 import type { Tile } from "../tile.ts";
 import type { EvalContext } from "./context.ts";
 import { collectTiles } from "./evaluator.ts";
-import { DistinctLabels, mergeEqual } from "./labels.ts";
+import { mergeInSlices } from "./in-slices.ts";
+import { DistinctLabels } from "./labels.ts";
 
 /** `tiles` are the series of `input` without their names: equal ones merged. */
 export async function* mergeNameless(
@@ -18,7 +19,7 @@ export async function* mergeNameless(
 ): AsyncGenerator<Tile> {
   if (context.names.delayed) return yield* tiles;
   if (!haveOneName(input)) {
-    yield mergeEqual(await collectTiles(tiles, context), context.steps.count);
+    yield mergeInSlices(await collectTiles(tiles, context), context.steps.count, context.slices);
     return;
   }
   const passed: Labels[] = [];

@@ -1,9 +1,10 @@
 /** sort and its like: an order of the series, which only an instant query shows. */
 import { compareLabels, labelValue } from "#libs/model/labels.ts";
 import type { CallExpr } from "../parser/ast.ts";
-import { FLOAT, pickRows, type Tile } from "../tile.ts";
+import { FLOAT, type Tile } from "../tile.ts";
 import type { EvalContext } from "./context.ts";
 import { collectVector } from "./evaluator.ts";
+import { pickInSlices, sortInSlices } from "./in-slices.ts";
 import { compareNatural } from "./natural-order.ts";
 
 /** By value, NaN last; histograms go. */
@@ -36,12 +37,12 @@ export async function* sortByLabel(call: CallExpr, context: EvalContext): AsyncG
   });
 }
 
-function* sorted(
+async function* sorted(
   all: Tile,
   call: CallExpr,
   context: EvalContext,
   compare: (a: number, b: number) => number,
-): Generator<Tile> {
+): AsyncGenerator<Tile> {
   if (context.steps.count > 1) {
     context.annotations.warn(
       "sort is ineffective for range queries since results are always ordered by labels",
@@ -50,6 +51,6 @@ function* sorted(
     yield all;
     return;
   }
-  const order = all.labels.map((_, s) => s).sort(compare);
-  yield pickRows(all, order, 1);
+  const order = await sortInSlices([...all.labels.keys()], compare, context.slices);
+  yield pickInSlices(all, order, 1, context.slices);
 }

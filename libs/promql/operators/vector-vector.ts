@@ -9,6 +9,7 @@ import { ABSENT, createTile, FLOAT, HISTOGRAM, setFloat, setHistogram, type Tile
 import type { EvalContext } from "./context.ts";
 import { combineElements, type Element, type ElementOp, type Note } from "./elements.ts";
 import { collectVector } from "./evaluator.ts";
+import { forEachInSlices } from "./in-slices.ts";
 import { dropMetadata, groupingNames, groupingOf } from "./labels.ts";
 import { compare, scalarBinary } from "./scalar-binary.ts";
 
@@ -23,10 +24,13 @@ export async function* vectorVector(
 ): AsyncGenerator<Tile> {
   const lhs = await collectVector(expr.lhs, context);
   const rhs = await collectVector(expr.rhs, context);
-  const match = new Match(expr, op, lhs, rhs, context);
-  match.checkOneSide();
-  match.pairUp();
-  match.fillLeft();
+  const ids = new Map<string, number>();
+  const left = await sideOf(lhs, expr.matching!, ids, context);
+  const right = await sideOf(rhs, expr.matching!, ids, context);
+  const match = new Match(expr, op, left, right, ids.size, context);
+  await match.checkOneSide();
+  await match.pairUp();
+  await match.fillLeft();
   yield match.finish();
 }
 
@@ -35,6 +39,30 @@ interface Side {
   readonly tile: Tile;
   readonly groupOf: readonly number[];
   readonly rowsOf: readonly (readonly number[])[];
+}
+
+/** `ids` gives match groups their numbers. */
+async function sideOf(
+  tile: Tile,
+  { on, labels }: VectorMatching,
+  ids: Map<string, number>,
+  { slices }: EvalContext,
+): Promise<Side> {
+  const names = groupingNames(labels, !on);
+  const groupOf: number[] = [];
+  const rowsOf: number[][] = [];
+  const add = (s: number): void => {
+    const key = labelsKey(groupingOf(tile.labels[s]!, names, !on));
+    let group = ids.get(key);
+    if (group === undefined) {
+      group = ids.size;
+      ids.set(key, group);
+    }
+    (rowsOf[group] ??= []).push(s);
+    groupOf.push(group);
+  };
+  await forEachInSlices(tile.labels.length, add, slices);
+  return { tile, groupOf, rowsOf };
 }
 
 class Match {
@@ -60,7 +88,14 @@ class Match {
   /** The last note of each step: Prometheus keeps no more. */
   readonly #notes: (Note | undefined)[] = [];
 
-  constructor(expr: Expr & { kind: "binary" }, op: ElementOp, lhs: Tile, rhs: Tile, context: EvalContext) {
+  constructor(
+    expr: Expr & { kind: "binary" },
+    op: ElementOp,
+    left: Side,
+    right: Side,
+    groups: number,
+    context: EvalContext,
+  ) {
     this.#expr = expr;
     this.#op = op;
     this.#matching = expr.matching!;
@@ -69,31 +104,13 @@ class Match {
     const { on, labels, card } = this.#matching;
     this.#names = groupingNames(labels, !on);
     this.#swapped = card === "one-to-many";
-    const ids = new Map<string, number>();
-    const left = this.#side(lhs, ids);
-    const right = this.#side(rhs, ids);
     this.#many = this.#swapped ? right : left;
     this.#one = this.#swapped ? left : right;
     this.#filters = isComparison(op) && !expr.bool;
     this.#capacity = Math.max(1, this.#many.tile.labels.length);
     this.#out = createTile(this.#capacity, this.#count);
     this.#filledBy = new Int32Array(this.#capacity * this.#count);
-    this.#paired = new Uint8Array(ids.size * this.#count);
-  }
-
-  #side(tile: Tile, ids: Map<string, number>): Side {
-    const rowsOf: number[][] = [];
-    const groupOf = tile.labels.map((labels, s) => {
-      const key = labelsKey(this.#group(labels));
-      let group = ids.get(key);
-      if (group === undefined) {
-        group = ids.size;
-        ids.set(key, group);
-      }
-      (rowsOf[group] ??= []).push(s);
-      return group;
-    });
-    return { tile, groupOf, rowsOf };
+    this.#paired = new Uint8Array(groups * this.#count);
   }
 
   #group(labels: Labels): Labels {
@@ -101,12 +118,13 @@ class Match {
   }
 
   /** The one side may have one series a match group at each step where there is anything to match. */
-  checkOneSide(): void {
+  checkOneSide(): Promise<void> {
     const { tile, rowsOf } = this.#one;
     const count = this.#count;
     const fills = this.#matching.fillLeft !== undefined || this.#matching.fillRight !== undefined;
-    for (const rows of rowsOf) {
-      if (rows === undefined || rows.length < 2) continue;
+    const check = (id: number): void => {
+      const rows = rowsOf[id];
+      if (rows === undefined || rows.length < 2) return;
       for (let i = 0; i < count; i++) {
         const present = rows.filter((s) => tile.present[s * count + i] !== ABSENT);
         if (present.length < 2 || !(fills || this.#manyHasAny(i))) continue;
@@ -116,7 +134,8 @@ class Match {
           `found duplicate series for the match group ${formatLabels(group)} on the ${this.#swapped ? "left" : "right"} hand-side of the operation: [${pair.join(", ")}];many-to-many matching not allowed: matching labels must be unique on one side`,
         );
       }
-    }
+    };
+    return forEachInSlices(rowsOf.length, check, this.#context.slices);
   }
 
   #manyHasAny(i: number): boolean {
@@ -125,12 +144,13 @@ class Match {
   }
 
   /** Each series of the many side with its partner, or with what fills in for one. */
-  pairUp(): void {
+  pairUp(): Promise<void> {
     const { tile, groupOf } = this.#many;
     const one = this.#one;
     const count = this.#count;
     const fill = this.#matching.fillRight;
-    tile.labels.forEach((labels, m) => {
+    const pair = (m: number): void => {
+      const labels = tile.labels[m]!;
       const group = groupOf[m]!;
       const partners = one.rowsOf[group] ?? [];
       for (const o of partners) {
@@ -147,23 +167,26 @@ class Match {
         if (partners.some((o) => one.tile.present[o * count + i] !== ABSENT)) continue;
         this.#combine(row, i, group, elementAt(tile, m * count + i), fill);
       }
-    });
+    };
+    return forEachInSlices(tile.labels.length, pair, this.#context.slices);
   }
 
   /** What the one side has and the many side lacks. */
-  fillLeft(): void {
+  async fillLeft(): Promise<void> {
     const fill = this.#matching.fillLeft;
     if (fill === undefined) return;
     const { tile, groupOf } = this.#one;
     const count = this.#count;
-    tile.labels.forEach((labels, o) => {
+    const fillFor = (o: number): void => {
+      const labels = tile.labels[o]!;
       const group = groupOf[o]!;
       const row = this.#row(this.#resultLabels(this.#group(labels), labels));
       for (let i = 0; i < count; i++) {
         if (tile.present[o * count + i] === ABSENT || this.#paired[group * count + i] === 1) continue;
         this.#combine(row, i, group, fill, elementAt(tile, o * count + i));
       }
-    });
+    };
+    await forEachInSlices(tile.labels.length, fillFor, this.#context.slices);
   }
 
   #pair(row: number, i: number, group: number, many: Tile, manyAt: number, one: Tile, oneAt: number): void {

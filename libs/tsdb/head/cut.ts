@@ -3,26 +3,14 @@ import { join } from "node:path";
 import { Slices } from "#libs/kit/slices.ts";
 import { type BlockIdentity, BlockWriter, type WrittenBlock } from "../block/writer.ts";
 import type { Chunk } from "../chunk/encoding.ts";
-import type { Postings } from "../index/postings.ts";
 import { rangeEnd } from "./chunk-end.ts";
 import { mergeChunks } from "./merge-chunks.ts";
 import { ReadView, readFullChunk } from "./read-view.ts";
 import type { FullChunk, HeadSeries } from "./series.ts";
-import { sortSliced } from "./sort-sliced.ts";
+import { sortByLabels } from "./series-order.ts";
 import type { HeadState } from "./state.ts";
 
-/** Below it, labels are compared by their texts: new symbols need not be ranked for a small query. */
-const FEW = 4096;
 const BATCH = 1024;
-
-/** Slots in the order of their labels, in fresh memory. */
-export async function sortByLabels(series: HeadSeries, slots: Postings, slices: Slices): Promise<Uint32Array> {
-  if (slots.length < FEW && !series.symbols.isRanked) {
-    return slots.slice().sort((a, b) => series.compareTexts(a, b));
-  }
-  const ranks = await series.symbols.ranks(slices);
-  return sortSliced(slots, (a, b) => series.compare(a, b, ranks), slices);
-}
 
 /** The in-order samples in [mint, end), deleted ones left out. Undefined when there are none. */
 export async function cutRange(

@@ -25,8 +25,9 @@ import { FrameBuilder, type SeriesFrame } from "../series/frame.ts";
 import { METADATA_TYPES, type RefInterval, type RefMetadata } from "../wal/records.ts";
 import { WalWriter } from "../wal/writer.ts";
 import { rangeEnd } from "./chunk-end.ts";
-import { entryOffset, type HeadChunkRead } from "./chunk-files.ts";
-import { cutLateChunks, cutRange, type LateChunks, sortByLabels } from "./cut.ts";
+import { ChunkReads, entryOffset } from "./chunk-files.ts";
+import { cutLateChunks, cutRange, type LateChunks } from "./cut.ts";
+import { sortByLabels } from "./series-order.ts";
 import { type Exemplar, EXEMPLAR_OUTCOME, type ExemplarOutcome, type SeriesExemplars } from "./exemplars.ts";
 import { LogBatch } from "./log-batch.ts";
 import { type MetadataEntry, type MetadataType, seriesNames } from "./metric-metadata.ts";
@@ -430,7 +431,7 @@ export class Head implements PostingsSource {
         return id;
       };
       let sent = 0;
-      const reads: HeadChunkRead[] = [];
+      const reads = new ChunkReads(HEAD_FRAME_SERIES / 2);
       for (let i = 0; i < slots.length; i++) {
         if (!view.addChunks(i, query.mint, query.maxt, query.skipChunks, builder, reads)) continue;
         const ids = series.labelIds(slots[i]!);
@@ -440,7 +441,7 @@ export class Head implements PostingsSource {
         // The first frame is small, so that the other side has work while the next is read.
         const most = sent < HEAD_FRAME_SERIES ? HEAD_FRAME_SERIES / 8 : HEAD_FRAME_SERIES / 2;
         if (builder.dataBytes >= HEAD_FRAME_BYTES || builder.seriesCount >= most) {
-          files.readMany(reads.splice(0), builder.bytes);
+          files.readMany(reads, builder.bytes);
           yield builder.take();
           if (slices.due) await slices.breathe();
         }

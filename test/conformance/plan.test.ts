@@ -1,0 +1,75 @@
+/** Plans of all that Prometheus's own tests ask: they travel, and no pass changes an answer, a note or an error. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { messageOf } from "#libs/kit/errors.ts";
+import type { Expr } from "#libs/promql/parser/ast.ts";
+import { parseQuery } from "#libs/promql/parser/parser.ts";
+import { planQuery } from "#libs/promql/plan/plan.ts";
+import { formatPlan, parsePlan } from "#libs/promql/plan/plan-text.ts";
+import { ALL_FEATURES } from "#libs/promql/promqltest/run.ts";
+import type { EvalCommand } from "#libs/promql/promqltest/eval-command.ts";
+import { parseScript } from "#libs/promql/promqltest/script.ts";
+import { CONFORMANCE, describeShared } from "../support/shared.ts";
+
+const SCRIPTS = join(CONFORMANCE, "promqltest");
+const RANGES = [
+  { startMs: 600_000, endMs: 600_000, stepMs: 0 },
+  { startMs: -3_600_000, endMs: 600_000, stepMs: 15_000 },
+];
+
+/** The tree of a text that parses. */
+function tryParse(query: string): Expr | undefined {
+  try {
+    return parseQuery(query, ALL_FEATURES);
+  } catch {
+    return undefined; // what does not parse is other tests' business
+  }
+}
+
+/** Checks that the plan of a query survives being text, or cannot be made. @returns whether it could be made. */
+function travels(query: string, expr: Expr): boolean {
+  let made = false;
+  for (const range of RANGES) {
+    let plan: ReturnType<typeof planQuery>;
+    try {
+      plan = planQuery(expr, range, query);
+    } catch (error) {
+      expect(messageOf(error)).toMatch(/^\d+:\d+: (duration|division by zero|modulo by zero)/);
+      continue;
+    }
+    made = true;
+    expect(parsePlan(formatPlan(plan)), query).toEqual(plan);
+  }
+  return made;
+}
+
+describeShared("plans", SCRIPTS, () => {
+  const scripts = readdirSync(SCRIPTS).filter((file) => file.endsWith(".test"));
+  const readScript = (file: string): string => readFileSync(join(SCRIPTS, file), "utf8");
+
+  describe("survive being text", () => {
+    test("of scripts", () => {
+      const queries = scripts
+        .flatMap((file) => parseScript(readScript(file)))
+        .filter((command): command is EvalCommand => command.kind === "eval")
+        .map(({ query }) => query);
+      const made = queries.filter((query) => {
+        const expr = tryParse(query);
+        return expr !== undefined && travels(query, expr);
+      });
+      expect(made.length).toBeGreaterThan(1900);
+    });
+
+    test("of the parser's cases", () => {
+      const { expressions } = JSON.parse(readFileSync(join(CONFORMANCE, "parser_cases.json"), "utf8")) as {
+        expressions: { input?: string }[];
+      };
+      const made = expressions.filter(({ input }) => {
+        const expr = input === undefined ? undefined : tryParse(input);
+        return expr !== undefined && travels(input!, expr);
+      });
+      expect(made.length).toBeGreaterThan(200);
+    });
+  });
+});
