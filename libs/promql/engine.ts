@@ -17,15 +17,17 @@ import { EVALUATOR } from "./operators/evaluate.ts";
 import { collectVector, evaluateScalar } from "./operators/evaluator.ts";
 import { forEachInSlices, mergeInSlices, pickInSlices, sortInSlices } from "./operators/in-slices.ts";
 import { NameRemoval } from "./operators/labels.ts";
+import { SharedResults } from "./operators/shared.ts";
 import { rangeSamples } from "./operators/range-samples.ts";
 import { type Expr, unwrapParens } from "./parser/ast.ts";
 import { TYPE_NAMES, typeOf } from "./parser/check.ts";
 import type { ParserOptions } from "./parser/options.ts";
 import { parseQuery } from "./parser/parser.ts";
+import { selectsNothing } from "./plan/passes/matchers.ts";
 import type { Pass } from "./plan/pass.ts";
 import { planQuery } from "./plan/plan.ts";
 import type { ScanPool } from "./scan-pool.ts";
-import type { QueryStorage } from "./storage.ts";
+import type { QueryStorage, SeriesBatch } from "./storage.ts";
 import { constantTile, type Steps, type Tile } from "./tile.ts";
 
 export interface EngineOptions {
@@ -166,13 +168,14 @@ export class Engine {
       const value = await evaluate(plan.expr, {
         evaluator: EVALUATOR,
         steps,
-        storage,
+        storage: sparing(storage),
         annotations,
         budget,
         slices: new Slices(10, stop),
         signal: stop,
         lookbackMs: options.lookbackMs ?? this.#options.lookbackMs,
         defaultStepMs: this.#options.defaultStepMs,
+        results: new SharedResults(budget),
         names: new NameRemoval(this.#options.delayedNameRemoval === true),
         useStartTimestamps: this.#options.useStartTimestamps === true,
         scanPool: this.#options.scanPool,
@@ -192,6 +195,19 @@ export class Engine {
       done.abort();
     }
   }
+}
+
+/** Does not ask for what contradicts itself. */
+function sparing(storage: QueryStorage): QueryStorage {
+  return {
+    select: (request, onWarning, signal) =>
+      selectsNothing(request.matchers) ? nothing() : storage.select(request, onWarning, signal),
+  };
+}
+
+// oxlint-disable-next-line require-yield, typescript/require-await -- the contract is asynchronous
+async function* nothing(): AsyncGenerator<SeriesBatch> {
+  return;
 }
 
 function stringOf(expr: Expr): string {
