@@ -21,7 +21,15 @@ import { row, summary } from "./measure.ts";
 const STEP_MS = 15_000;
 const START = 1_699_999_200_000;
 
-export async function queryHead(print: (line: string) => void, count = 20_000, samples = 280): Promise<void> {
+const REPEATS = 12;
+
+/** `only`: part of the name of the one to run. */
+export async function queryHead(
+  print: (line: string) => void,
+  count = 20_000,
+  samples = 280,
+  only = "",
+): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "cairn-bench-"));
   const { env, close } = createEnv(silentLog(), () => Date.now(), new AbortController().signal);
   try {
@@ -63,8 +71,11 @@ export async function queryHead(print: (line: string) => void, count = 20_000, s
     const endMs = START + (samples - 1) * STEP_MS;
     const range = { startMs: endMs - 3_600_000, endMs, stepMs: 60_000 };
     const run = async (name: string, query: string, instant: boolean): Promise<void> => {
+      if (only !== "" && !name.includes(only)) return;
       const times: number[] = [];
-      for (let i = 0; i < 8; i++) {
+      const cpus: number[] = [];
+      for (let i = 0; i < REPEATS; i++) {
+        const cpu = process.cpuUsage();
         const startedAt = performance.now();
         const storage = source.storage({
           tenant: "t",
@@ -76,10 +87,15 @@ export async function queryHead(print: (line: string) => void, count = 20_000, s
           ? await engine.instant(query, endMs, storage, {}, env.stopping)
           : await engine.range(query, range, storage, {}, env.stopping);
         await writeResult(result, { limit: 0, stats: false, warnings: [] }, new Slices(10));
-        if (i > 0) times.push(performance.now() - startedAt);
+        if (i === 0) continue;
+        times.push(performance.now() - startedAt);
+        const { user, system } = process.cpuUsage(cpu);
+        cpus.push((user + system) / 1000);
       }
       const { best, median } = summary(times);
-      print(row([`head: ${name}, ms`, best, median, `${count} series`]));
+      const cpu = summary(cpus);
+      const note = `${count} series, ms CPU best ${cpu.best.toFixed(0)}, median ${cpu.median.toFixed(0)}`;
+      print(row([`head: ${name}, ms`, best, median, note]));
     };
     await run("sum by(rate[5m]) over 1 h", "sum by (cluster) (rate(load_requests_total[5m]))", false);
     await run("count, instant", 'count({__name__=~".+"})', true);

@@ -1,6 +1,8 @@
 /** `cairn tools`: what looks at blocks and logs, and makes load. */
 import { Command, CommanderError, Option } from "commander";
+import { codeOf } from "#libs/kit/errors.ts";
 import { blockDump } from "./block-dump.ts";
+import { blockVerify } from "./block-verify.ts";
 import { load } from "./load.ts";
 import { promqltest, type PromqltestOptions, STORAGES } from "./promqltest.ts";
 import { walDump } from "./wal-dump.ts";
@@ -8,6 +10,11 @@ import { walDump } from "./wal-dump.ts";
 /** @returns the exit code. */
 export async function runTools(args: readonly string[]): Promise<number> {
   let code = 0;
+  // `… | head` closes the pipe: what is left unread is not wanted.
+  process.stdout.once("error", (error) => {
+    if (codeOf(error) === "EPIPE") process.exit(0);
+    throw error;
+  });
   const program = new Command("cairn tools").exitOverride().showSuggestionAfterError();
   const block = program.command("block").description("Blocks in a folder.").exitOverride();
   block
@@ -25,6 +32,12 @@ export async function runTools(args: readonly string[]): Promise<number> {
     .description("Prints what a head holds after replaying a data folder, as NDJSON, one series a line.")
     .action(async (dir: string) => {
       code = await walDump(dir, (line) => process.stdout.write(`${line}\n`));
+    });
+  block
+    .command("verify <dir...>")
+    .description("Reads blocks, or all blocks in folders, from end to end; exits 1 when one is corrupt.")
+    .action(async (dirs: string[]) => {
+      code = await blockVerify(dirs, (line) => process.stdout.write(`${line}\n`));
     });
   program
     .command("promqltest <file...>")

@@ -11,6 +11,9 @@ import type { Env } from "./env.ts";
 import { BadRequestError, messageOf, reactionTo } from "./errors.ts";
 import type { Address } from "./options.ts";
 
+/** How long requests under way may take when the process is asked to stop. */
+const DRAIN_MS = 5000;
+
 export interface AdminHooks {
   /** The text of `/metrics`. */
   readonly metrics: () => Promise<string>;
@@ -86,7 +89,15 @@ export function createHttpServer(
     app,
     async listen(address) {
       await app.listen({ host: address.host, port: address.port });
-      env.defer("http server", () => app.close());
+      env.defer("http server", async () => {
+        // Requests under way are answered; a connection that was opened without one would be waited for forever.
+        const patience = setTimeout(() => app.server.closeAllConnections(), DRAIN_MS);
+        try {
+          await app.close();
+        } finally {
+          clearTimeout(patience);
+        }
+      });
       const bound = app.server.address();
       return typeof bound === "object" && bound !== null ? { host: address.host, port: bound.port } : address;
     },

@@ -11,7 +11,9 @@ import type { Expr } from "#libs/promql/parser/ast.ts";
 import { ALL_OFF, type ParserOptions } from "#libs/promql/parser/options.ts";
 import { parseQuery } from "#libs/promql/parser/parser.ts";
 import { prettyExpr } from "#libs/promql/parser/pretty.ts";
+import { selectorsOf } from "#libs/promql/parser/walk.ts";
 import type { QueryStorage } from "#libs/promql/storage.ts";
+import { type SeriesExemplars, writeExemplars } from "./exemplars.ts";
 import { JsonWriter } from "./json-writer.ts";
 import { invalid, Params } from "./params.ts";
 import { exprToJson } from "./parse-query.ts";
@@ -50,6 +52,8 @@ export interface LabelQuery {
   readonly limit: number;
 }
 
+export type ExemplarQuery = Omit<LabelQuery, "limit">;
+
 export interface Answer<T> {
   readonly values: T;
   readonly warnings: readonly string[];
@@ -73,6 +77,8 @@ export interface DataSource {
   ): Promise<Answer<readonly string[]>>;
   series(query: LabelQuery, options: SourceOptions, signal: AbortSignal): Promise<Answer<readonly Labels[]>>;
   metadata(options: SourceOptions): Promise<ReadonlyMap<string, readonly MetricMetadata[]>>;
+  /** By labels. Data that has no exemplars to give is named by a warning. */
+  exemplars(query: ExemplarQuery, options: SourceOptions): Promise<Answer<readonly SeriesExemplars[]>>;
 }
 
 export interface ApiOptions {
@@ -118,6 +124,8 @@ export class PrometheusApi {
         return this.#query(request, params, signal);
       case "query_range":
         return this.#queryRange(request, params, signal);
+      case "query_exemplars":
+        return this.#queryExemplars(request, params);
       case "parse_query":
         return success(exprToJson(this.#parse(params)));
       case "format_query":
@@ -246,6 +254,18 @@ export class PrometheusApi {
     const options = { limit, stats: params.get("stats") !== "", warnings: [] };
     const body = await writeResult(result, options, new Slices(10, signal));
     return { status: 200, headers: JSON_HEADERS, body };
+  }
+
+  async #queryExemplars(request: ApiRequest, params: Params): Promise<ApiResponse> {
+    const mint = params.optionalTime("start", -ALL_TIME_MS);
+    const maxt = params.optionalTime("end", ALL_TIME_MS);
+    if (maxt < mint) throw new BadRequestError("end timestamp must not be before start timestamp");
+    const selectors = selectorsOf(parseQuery(params.get("query"), this.#options.parser ?? ALL_OFF));
+    // As Prometheus: an expression without a selector has no data, not even an empty list.
+    const query = { mint, maxt, selectors };
+    const answer =
+      selectors.length === 0 ? undefined : await this.#options.source.exemplars(query, this.#source(request, params));
+    return { status: 200, headers: JSON_HEADERS, body: writeExemplars(answer?.values, answer?.warnings ?? []) };
   }
 
   #labelQuery(params: Params): LabelQuery {

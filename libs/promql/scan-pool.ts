@@ -6,7 +6,6 @@
 import { SampleColumns } from "#libs/model/columns.ts";
 import { Annotations } from "./annotations.ts";
 import { FloatScanner, type RangeScan } from "./operators/float-scanner.ts";
-import { dropStale } from "./operators/select-instant.ts";
 import type { FloatBatch, SeriesBatch } from "./storage.ts";
 
 /** The series of a batch that have a value at some step. */
@@ -41,7 +40,6 @@ export function scanFloats(scan: RangeScan, batch: SeriesBatch, count: number): 
     columns.clear();
     batch.samples(columns);
     samples += columns.length;
-    dropStale(columns);
     if (columns.length > 0 && scanner.scan(columns, values, present, rows * steps)) series[rows++] = s;
   }
   return { series: series.slice(0, rows), values, present, samples };

@@ -7,5 +7,6 @@ export function blockSource(block: BlockReader): SeriesSource {
     frames: (query, signal) => block.frames(query, signal),
     labelNames: () => block.header.labelNames(),
     values: (name) => block.values(name),
+    valuesOf: (name, matchers) => block.labelValues(name, matchers),
   };
 }

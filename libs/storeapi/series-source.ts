@@ -16,6 +16,8 @@ export interface SeriesSource {
   labelNames(): readonly string[];
   /** Values of a label, in any order. */
   values(name: string): readonly string[];
+  /** Values of a label that matching series have, where that is known without reading series. */
+  valuesOf?(name: string, matchers: readonly Matcher[]): Promise<readonly string[]>;
 }
 
 /** The matchers left for the series' own labels; undefined when the external labels contradict one. */
@@ -98,6 +100,7 @@ export async function sourceLabelValues(
     for (const value of source.values(name)) values.add(value);
     return values;
   }
+  if (source.valuesOf !== undefined) return new Set(await source.valuesOf(name, matchers));
   await eachSeries(source, matchers, request, signal, (labels) => {
     const value = labelValue(labels, name);
     if (value !== "") values.add(value);

@@ -1,7 +1,9 @@
 /** File system steps that a crash must not undo or half show. */
 import {
   closeSync,
+  fdatasync,
   fdatasyncSync,
+  fstatSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -43,12 +45,17 @@ export function writeAll(fd: number, bytes: Uint8Array, position: number): void 
   }
 }
 
-/** Reads `length` bytes at `position` into fresh memory; shorter only at the end of the file. */
-export function readAt(fd: number, position: number, length: number): Buffer<ArrayBuffer> {
-  const bytes = Buffer.allocUnsafeSlow(length);
+/** Lengths above are held against the file's size before memory is taken: they may come from corrupt bytes. */
+const UNCHECKED_BYTES_MAX = 1 << 20;
+
+/** Reads `length` bytes at `position`, into fresh memory or, when they fit, `into`; shorter only at the file's end. */
+export function readAt(fd: number, position: number, length: number, into?: Uint8Array): Uint8Array {
+  const there = length > UNCHECKED_BYTES_MAX ? Math.max(0, fstatSync(fd).size - position) : length;
+  const most = Math.min(length, there);
+  const bytes = into !== undefined && into.length >= most ? into.subarray(0, most) : Buffer.allocUnsafeSlow(most);
   let at = 0;
-  while (at < length) {
-    const count = readSync(fd, bytes, at, length - at, position + at);
+  while (at < bytes.length) {
+    const count = readSync(fd, bytes, at, bytes.length - at, position + at);
     if (count === 0) break;
     at += count;
   }
@@ -113,6 +120,14 @@ export class FileWriter {
     writeAll(this.#fd, this.#buffer.subarray(0, this.#buffered), this.#flushed);
     this.#flushed += this.#buffered;
     this.#buffered = 0;
+  }
+
+  /** Resolves when what was written is on the disk: `close` then does not wait. */
+  sync(): Promise<void> {
+    this.#flush();
+    return new Promise((resolve, reject) =>
+      fdatasync(this.#fd, (error) => (error === null ? resolve() : reject(error))),
+    );
   }
 
   /** Durable once it returns. */

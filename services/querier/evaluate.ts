@@ -15,7 +15,7 @@ import { type KnownStore, ProxyStore } from "#libs/storeapi/proxy.ts";
 import type { Store, StoreInfo } from "#libs/storeapi/store.ts";
 import type { QuerierConfig } from "./config.ts";
 import { ThreadScanPool } from "./scan-threads.ts";
-import { StoreSource } from "./source.ts";
+import { type ExemplarsOf, StoreSource } from "./source.ts";
 
 export interface EvaluateConfig {
   readonly querier: QuerierConfig;
@@ -64,7 +64,15 @@ export const start: StartComponent<EvaluateConfig> = async (config, context) => 
   const proxy = new ProxyStore("querier", "query", stores);
   const metadata = async (tenant: string): Promise<(readonly [string, MetricMetadata])[]> =>
     config.localStores.includes("receiver") ? context.peer("receiver").call("metadata", tenant) : [];
-  const source = new StoreSource(proxy, querier, metadata);
+  const exemplars: ExemplarsOf = async (query, tenant) => {
+    const missing = remotes.map(({ name }) => `${name}: exemplars of remote stores are not asked for; ask it directly`);
+    if (!config.localStores.includes("receiver")) return { values: [], warnings: missing };
+    const { values, warnings } = await context
+      .peer("receiver")
+      .call<Awaited<ReturnType<ExemplarsOf>>>("exemplars", { ...query, tenant });
+    return { values, warnings: [...warnings, ...missing] };
+  };
+  const source = new StoreSource(proxy, querier, metadata, exemplars);
   const gate = new Gate(
     `--query.max-concurrent is ${querier.maxConcurrent}`,
     querier.maxConcurrent,

@@ -2,29 +2,43 @@
 import type { SampleColumns } from "#libs/model/columns.ts";
 import { type Labels, NO_LABELS } from "#libs/model/labels.ts";
 import type { MatcherSpec } from "#libs/model/matcher.ts";
-import type { Answer, DataSource, LabelQuery, MetricMetadata, SourceOptions } from "#libs/promapi/api.ts";
+import type {
+  Answer,
+  DataSource,
+  ExemplarQuery,
+  LabelQuery,
+  MetricMetadata,
+  SourceOptions,
+} from "#libs/promapi/api.ts";
+import type { SeriesExemplars } from "#libs/promapi/exemplars.ts";
 import type { FloatBatch, OnWarning, QueryStorage, SelectRequest, SeriesBatch } from "#libs/promql/storage.ts";
 import { decodeChunks, decodeFrameChunks } from "#libs/storeapi/dedup.ts";
 import { joinAnswers } from "#libs/storeapi/proxy.ts";
 import type { LabelAnswer, LabelRequest, SeriesRequest, Store } from "#libs/storeapi/store.ts";
 import { type Chunk, ENCODING } from "#libs/tsdb/chunk/encoding.ts";
 import { FrameReader, type SeriesFrame } from "#libs/tsdb/series/frame.ts";
-import { compareLabels, equalLabels, formatLabels } from "#libs/model/labels.ts";
+import { compareLabels, dropLabels, equalLabels, formatLabels, labelsKey } from "#libs/model/labels.ts";
 import type { QuerierConfig } from "./config.ts";
+
+/** A tenant's exemplars, external labels among those of their series. */
+export type ExemplarsOf = (query: ExemplarQuery, tenant: string) => Promise<Answer<readonly SeriesExemplars[]>>;
 
 export class StoreSource implements DataSource {
   readonly #store: Store;
   readonly #config: QuerierConfig;
   readonly #metadata: (tenant: string) => Promise<readonly (readonly [string, MetricMetadata])[]>;
+  readonly #exemplars: ExemplarsOf;
 
   constructor(
     store: Store,
     config: QuerierConfig,
     metadata: (tenant: string) => Promise<readonly (readonly [string, MetricMetadata])[]>,
+    exemplars: ExemplarsOf = async () => ({ values: [], warnings: [`${store.name} gives no exemplars`] }),
   ) {
     this.#store = store;
     this.#config = config;
     this.#metadata = metadata;
+    this.#exemplars = exemplars;
   }
 
   #tenantMatchers(options: SourceOptions): MatcherSpec[] {
@@ -118,6 +132,19 @@ export class StoreSource implements DataSource {
 
   async metadata(options: SourceOptions): Promise<ReadonlyMap<string, readonly MetricMetadata[]>> {
     return new Map((await this.#metadata(options.tenant)).map(([metric, entry]) => [metric, [entry]]));
+  }
+
+  async exemplars(query: ExemplarQuery, options: SourceOptions): Promise<Answer<readonly SeriesExemplars[]>> {
+    const { values, warnings } = await this.#exemplars(query, options.tenant);
+    const without = new Set(this.#without(options));
+    const joined = new Map<string, SeriesExemplars>();
+    for (const { series, exemplars } of values) {
+      const labels = dropLabels(series, without);
+      const key = labelsKey(labels);
+      const others = joined.get(key)?.exemplars ?? [];
+      joined.set(key, { series: labels, exemplars: [...others, ...exemplars].sort((a, b) => a.time - b.time) });
+    }
+    return { values: [...joined.values()].sort((a, b) => compareLabels(a.series, b.series)), warnings };
   }
 }
 

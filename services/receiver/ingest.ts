@@ -10,7 +10,7 @@ import { every } from "#libs/kit/every.ts";
 import type { ComponentContext, StartComponent } from "#libs/kit/host.ts";
 import type { Handlers } from "#libs/kit/rpc.ts";
 import { labelsFrom } from "#libs/model/labels.ts";
-import { createMatcher, type MatcherSpec } from "#libs/model/matcher.ts";
+import type { MatcherSpec } from "#libs/model/matcher.ts";
 import { type Bucket, openBucket, type BucketConfig } from "#libs/objstore/bucket.ts";
 import { ProxyStore } from "#libs/storeapi/proxy.ts";
 import { storeHandlers } from "#libs/storeapi/port.ts";
@@ -44,10 +44,10 @@ export interface WriteAnswer {
   readonly written: Written;
 }
 
-/** Exemplars of the series that one of the lists of matchers selects. */
+/** Exemplars of the series that one of the selectors selects. */
 export interface ExemplarsCall {
   readonly tenant: string;
-  readonly matchers: readonly (readonly MatcherSpec[])[];
+  readonly selectors: readonly (readonly MatcherSpec[])[];
   /** Milliseconds, both inclusive. */
   readonly mint: number;
   readonly maxt: number;
@@ -234,10 +234,11 @@ export const start: StartComponent<IngestConfig> = async ({ receiver, bucket: bu
       const store = (await tenants.all).find(({ folder }) => folder === join(receiver.tsdbPath, tenant));
       return [...(store?.head.metadata() ?? [])];
     },
-    exemplars: async ({ tenant, matchers, mint, maxt }: ExemplarsCall) => {
+    exemplars: async ({ tenant, selectors, mint, maxt }: ExemplarsCall) => {
+      if (receiver.exemplarsMax === 0)
+        return { values: [], warnings: ["exemplars are not kept here: --tsdb.max-exemplars is 0"] };
       const store = (await tenants.all).find(({ folder }) => folder === join(receiver.tsdbPath, tenant));
-      const sets = matchers.map((set) => set.map(createMatcher));
-      return store?.head.exemplars(sets, mint, maxt) ?? [];
+      return { values: store?.exemplars(selectors, mint, maxt) ?? [], warnings: [] };
     },
     headStats: async (tenant: string) => {
       const store = (await tenants.all).find(({ folder }) => folder === join(receiver.tsdbPath, tenant));

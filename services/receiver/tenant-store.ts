@@ -6,10 +6,16 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Env } from "#libs/kit/env.ts";
-import type { Labels } from "#libs/model/labels.ts";
-import type { Matcher } from "#libs/model/matcher.ts";
+import { type Labels, withLabel } from "#libs/model/labels.ts";
+import type { Matcher, MatcherSpec } from "#libs/model/matcher.ts";
 import { asItems, mergeItems } from "#libs/storeapi/frames.ts";
-import { type SeriesSource, sourceFrames, sourceLabelNames, sourceLabelValues } from "#libs/storeapi/series-source.ts";
+import {
+  type SeriesSource,
+  sourceFrames,
+  sourceLabelNames,
+  sourceLabelValues,
+  splitMatchers,
+} from "#libs/storeapi/series-source.ts";
 import type { LabelAnswer, LabelRequest, SeriesRequest, Store, StoreInfo, StoreItem } from "#libs/storeapi/store.ts";
 import { TIME_MAX, TIME_MIN } from "#libs/storeapi/store.ts";
 import { joinAnswers } from "#libs/storeapi/proxy.ts";
@@ -19,6 +25,7 @@ import { type BlockReader, openBlock } from "#libs/tsdb/block/reader.ts";
 import { createUlid, isUlid } from "#libs/tsdb/block/ulid.ts";
 import { removeFolder } from "#libs/tsdb/files.ts";
 import { OUT_OF_ORDER_HINT } from "#libs/tsdb/head/cut.ts";
+import type { SeriesExemplars } from "#libs/tsdb/head/exemplars.ts";
 import { Head } from "#libs/tsdb/head/head.ts";
 import type { SeriesFrame } from "#libs/tsdb/series/frame.ts";
 import { rangesOverlap, withoutOverlap } from "./without-overlap.ts";
@@ -215,6 +222,17 @@ export class TenantStore implements Store {
       sets.map((set) => ({ values: [...set], warnings: [] })),
       request.limit,
     );
+  }
+
+  /** Exemplars of the head's series that one of the selectors selects, in [mint, maxt]; with external labels. */
+  exemplars(selectors: readonly (readonly MatcherSpec[])[], mint: number, maxt: number): SeriesExemplars[] {
+    const own = selectors.map((specs) => splitMatchers(specs, this.external)).filter((set) => set !== undefined);
+    return this.head.exemplars(own, mint, maxt).map(({ series, exemplars }) => {
+      let labels = series;
+      for (let i = 0; i < this.external.length; i += 2)
+        labels = withLabel(labels, this.external[i]!, this.external[i + 1]!);
+      return { series: labels, exemplars };
+    });
   }
 
   async close(): Promise<void> {

@@ -8,19 +8,14 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { createEnv } from "#libs/kit/env.ts";
 import { silentLog } from "#libs/kit/log.ts";
 import { labelsToObject } from "#libs/model/labels.ts";
-import { isStale } from "#libs/model/stale.ts";
-import { framesOf } from "#libs/storeapi/frames.ts";
-import { grpcStore } from "#libs/storeapi/grpc-client.ts";
-import { type SeriesRequest, TIME_MAX, TIME_MIN } from "#libs/storeapi/store.ts";
 import { Head } from "#libs/tsdb/head/head.ts";
-import { unpackChunk } from "#libs/tsdb/head/stored-samples.ts";
 import { FrameReader } from "#libs/tsdb/series/frame.ts";
 import { applyWrite, decompress } from "#services/receiver/write-request.ts";
 import { samplesOf } from "#tools/block-dump.ts";
 import { type Cairn, startCairn, temporaryFolder } from "../support/process.ts";
+import { storedSeries } from "../support/store.ts";
 import { describeShared, GOLDEN } from "../support/shared.ts";
 
 const FOLDER = join(GOLDEN, "remote-write");
@@ -58,36 +53,15 @@ describeShared("remote write", FOLDER, () => {
     if (headers["content-type"] === undefined) request.headers.delete("content-type");
     return fetch(request);
   };
-  /** Series by labels, without the tenant's → number of samples but stale markers, as the Store API has them. */
+  /** Series by labels → number of samples but stale markers. */
   const stored = async (prefix: string): Promise<Map<string, number>> => {
-    const { env, close } = createEnv(silentLog(), Date.now, new AbortController().signal);
-    try {
-      const request: SeriesRequest = {
-        mint: TIME_MIN,
-        maxt: TIME_MAX,
-        matchers: [{ type: "=~", name: "__name__", value: `${prefix}.*` }],
-        skipChunks: false,
-        withoutLabels: ["tenant_id"],
-        limit: 0,
-        partialResponse: false,
-      };
-      const found = new Map<string, number>();
-      const reader = new FrameReader();
-      for await (const frame of framesOf(grpcStore(cairn.grpc, env).series(request, env.stopping), () => undefined)) {
-        reader.enter(frame);
-        while (reader.next()) {
-          let count = 0;
-          for (let i = reader.chunkFrom; i < reader.chunkTo; i++) {
-            const { length, words } = unpackChunk(reader.chunk(i), "store");
-            for (let k = 0; k < length; k++) if (!isStale(words, k)) count++;
-          }
-          found.set(key(labelsToObject(reader.labels())), count);
-        }
-      }
-      return found;
-    } finally {
-      await close();
-    }
+    const series = await storedSeries(cairn.grpc, `${prefix}.*`);
+    return new Map(
+      series.map(({ pairs, samples }) => [
+        key(labelsToObject(pairs)),
+        samples.filter(([, value]) => value !== "stale").length,
+      ]),
+    );
   };
 
   const cases = readFileSync(join(FOLDER, "receiver.ndjson"), "utf8")

@@ -87,5 +87,5 @@ describeWith("prometheus", "beside a real Prometheus", () => {
       await prometheus.stop("SIGKILL");
       await first.stop("SIGKILL");
     }
-  });
+  }, 180_000);
 });

@@ -4,14 +4,14 @@
  * Debian's 2.42 limits it to its language and to what did not change since. With PROMETHEUS_3 naming the binary of a
  * 3.x, the whole language is asked, over histograms too: `RANDOM_QUERIES=3000 PROMETHEUS_3=… vitest run …`.
  */
-import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { DATA_START_MS, DATA_STEP_MS, DATA_STEPS, mixedBodies } from "../support/mixed-data.ts";
 import {
   type Cairn,
   describeWith,
+  describeWithPrometheus3,
   freePort,
   run,
   type Running,
@@ -213,7 +213,4 @@ function body(program: string, isNew: boolean): void {
 
 describeWith("prometheus", "random queries beside Debian's Prometheus", () => body("prometheus", false));
 
-const newer = process.env["PROMETHEUS_3"];
-if (newer !== undefined && spawnSync(newer, ["--version"]).status === 0) {
-  describe("random queries beside a Prometheus 3", () => body(newer, true));
-}
+describeWithPrometheus3("random queries beside a Prometheus 3", (program) => body(program, true));

@@ -89,6 +89,8 @@ export function intHistogram(
 export type SeenSample = readonly [time: number, value: number | string | readonly number[]];
 
 export interface SeenSeries {
+  /** Names and values in turn, as they are. */
+  readonly pairs: readonly string[];
   readonly labels: string;
   readonly samples: readonly SeenSample[];
   readonly chunks: number;
@@ -133,7 +135,12 @@ export async function seen(frames: AsyncIterable<SeriesFrame>): Promise<SeenSeri
           samples.push([unpacked.times[k]!, value]);
         }
       }
-      out.push({ labels: reader.labels().join(","), samples, chunks: reader.chunkTo - reader.chunkFrom });
+      out.push({
+        pairs: reader.labels(),
+        labels: reader.labels().join(","),
+        samples,
+        chunks: reader.chunkTo - reader.chunkFrom,
+      });
     }
   }
   return out;

@@ -15,6 +15,8 @@ import type { RangeKernel, Window } from "./window.ts";
 export interface RangeFunction {
   readonly kernel: RangeKernel;
   readonly mixed: MixedKernel;
+  /** rate and its like, which are scanned as a whole. */
+  readonly extrapolates?: { readonly isCounter: boolean; readonly isRate: boolean };
   /** Needs `window.resets`. */
   readonly isCounter?: boolean;
   /** `last_over_time` and `first_over_time` keep the metric's name. */
@@ -348,6 +350,7 @@ function rateFunction(isCounter: boolean, isRate: boolean): RangeFunction {
   return {
     kernel: (c, from, to, w) => extrapolated(c, from, to, w, isCounter, isRate),
     mixed: (w) => mixedRate(w, isCounter, isRate),
+    extrapolates: { isCounter, isRate },
     isCounter,
     usesStarts: isCounter,
     anchored: (w) => extendedRate(w, false, isCounter, isRate),

@@ -10,6 +10,7 @@ import { histogramOf, isMixed, type MixedWindow } from "./mixed-window.ts";
 import { histogramRate, instantHistogram, type RateNote, startsAnew, startsOverlap } from "./native-rate.ts";
 import type { Window } from "./window.ts";
 
+/** Floats without start timestamps; `FloatScanner` has a loop of its own for these. */
 export function extrapolated(
   columns: SampleColumns,
   from: number,
@@ -23,15 +24,9 @@ export function extrapolated(
   const { times, values } = columns;
   const first = values[from]!;
   let growth = values[to - 1]! - first;
-  if (isCounter) {
-    // Resets are listed once a series, so a step costs what it contains of them, mostly nothing.
-    const { resets, resetCount } = window;
-    let i = window.resetFrom;
-    while (i < resetCount && resets[i]! <= from) i++;
-    window.resetFrom = i;
-    for (; i < resetCount && resets[i]! < to; i++) growth += values[resets[i]! - 1]!;
-  }
-  let factor = extrapolation(window, times[from]!, times[to - 1]!, count, isCounter ? growth : 0, first);
+  for (let i = from + 1; isCounter && i < to; i++) if (values[i]! < values[i - 1]!) growth += values[i - 1]!;
+  const { start, end } = window;
+  let factor = extrapolation(start, end, times[from]!, times[to - 1]!, count, isCounter ? growth : 0, first);
   if (isRate) factor /= window.rangeSeconds;
   window.result = growth * factor;
   return true;
@@ -41,16 +36,17 @@ export function extrapolated(
  * The factor from growth between samples to growth over the range: up to its borders where samples are dense enough
  * to reach them, else half an interval further; a counter (`growth` > 0) not further back than where it was zero.
  */
-function extrapolation(
-  window: Window,
+export function extrapolation(
+  start: number,
+  end: number,
   firstTime: number,
   lastTime: number,
   count: number,
   growth: number,
   first: number,
 ): number {
-  let toStart = (firstTime - window.start) / 1000;
-  let toEnd = (window.end - lastTime) / 1000;
+  let toStart = (firstTime - start) / 1000;
+  let toEnd = (end - lastTime) / 1000;
   const sampled = (lastTime - firstTime) / 1000;
   const average = sampled / (count - 1);
   const threshold = average * 1.1;
@@ -87,7 +83,7 @@ function startedRate(w: MixedWindow, isCounter: boolean, isRate: boolean): boole
   if (start === undefined && to - from === 1) return false;
   const factor =
     start === undefined
-      ? extrapolation(w, times[from]!, times[to - 1]!, to - from, isCounter ? growth : 0, values[from]!)
+      ? extrapolation(w.start, w.end, times[from]!, times[to - 1]!, to - from, isCounter ? growth : 0, values[from]!)
       : startedExtrapolation(w, start, times, from, to);
   if (start !== undefined) growth += values[from]!;
   w.result = growth * (isRate ? factor / w.rangeSeconds : factor);
@@ -133,7 +129,16 @@ function mixedHistogramRate(w: MixedWindow, isCounter: boolean, isRate: boolean)
     growth = growth === undefined ? first : joined(w, growth, first, "addition");
     factor = startedExtrapolation(w, start, times, from, to);
   } else if (growth === undefined) return false;
-  else factor = extrapolation(w, times[from]!, times[to - 1]!, to - from, isCounter ? growth.count : 0, first.count);
+  else
+    factor = extrapolation(
+      w.start,
+      w.end,
+      times[from]!,
+      times[to - 1]!,
+      to - from,
+      isCounter ? growth.count : 0,
+      first.count,
+    );
   if (growth === undefined) return false;
   w.histogram = scaleHistogram(growth, isRate ? factor / w.rangeSeconds : factor);
   return true;

@@ -1,5 +1,6 @@
 /** Functions of one value, and of a value and the scalar arguments at the same step. */
 
+import { log2 } from "#libs/model/go-math.ts";
 import type { NativeHistogram } from "#libs/model/native-histogram.ts";
 import { mapOf } from "./map-of.ts";
 import { histogramDeviation, histogramVariance } from "./native-variance.ts";
@@ -31,9 +32,9 @@ export const VALUE_FUNCTIONS: ReadonlyMap<string, ValueFunction> = mapOf<ValueFu
   exp: Math.exp,
   sqrt: Math.sqrt,
   ln: Math.log,
-  log2: Math.log2,
-  // Go computes log10 from log2; the last digit differs from V8's.
-  log10: (v) => Math.log2(v) * (Math.LN2 / Math.LN10),
+  log2,
+  // As Go computes them; V8's differ in the last digit.
+  log10: (v) => log2(v) * (Math.LN2 / Math.LN10),
   sgn: (v) => (v < 0 ? -1 : v > 0 ? 1 : v),
   deg: (v) => (v * 180) / Math.PI,
   rad: (v) => (v * Math.PI) / 180,

@@ -18,8 +18,6 @@ export interface Window {
   /** Indexes i of the series where values[i] < values[i - 1], ascending; kept by the operator for counters. */
   resets: Uint32Array;
   resetCount: number;
-  /** Where to start looking in `resets`; moves on with the steps. */
-  resetFrom: number;
   /** What there is to say about the samples; `at` is the function's first argument, `metric` the series' name. */
   notes: Annotations;
   at: Span;

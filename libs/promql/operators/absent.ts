@@ -6,6 +6,7 @@ import type { EvalContext } from "./context.ts";
 import { evaluateVector } from "./evaluator.ts";
 import { refusedBorders } from "./range-function.ts";
 import { rangeSeries, shapeOf } from "./range-series.ts";
+import { dropStale } from "./select-instant.ts";
 
 /** What the selector's equality matchers say, of a name matched twice nothing (prometheus/promql/functions.go). */
 function labelsOfAbsent(expr: Expr): Labels {
@@ -47,6 +48,7 @@ export async function* absentOverTime(expr: Expr, context: EvalContext): AsyncGe
   if (borders !== "extrapolated") throw refusedBorders("absent_over_time", borders);
   const out = everywhere(expr, steps.count);
   for await (const { columns } of rangeSeries(range, "absent_over_time", context)) {
+    dropStale(columns);
     let to = 0;
     for (let i = 0; i < steps.count; i++) {
       const end = (fixedMs ?? stepTime(steps, i)) - offsetMs;

@@ -6,10 +6,12 @@ import { SampleColumns } from "#libs/model/columns.ts";
 import type { Annotations } from "../annotations.ts";
 import { type MixedWindow, splitSeries } from "../functions/mixed-window.ts";
 import { RANGE_FUNCTIONS, type RangeFunction } from "../functions/over-time.ts";
+import { extrapolation } from "../functions/rate.ts";
 import type { RangeKernel } from "../functions/window.ts";
 import type { Span } from "../parser/ast.ts";
 import { FLOAT, stepTime, type Steps } from "../tile.ts";
 import type { RangeShape } from "./range-series.ts";
+import { dropStale } from "./select-instant.ts";
 
 export interface RangeScan {
   /** The function's name. */
@@ -27,6 +29,7 @@ export class FloatScanner {
   readonly #scan: RangeScan;
   readonly #kernel: RangeKernel;
   readonly #needsResets: boolean;
+  readonly #extrapolates: RangeFunction["extrapolates"];
 
   /** `notes` hears of what is wrong with arguments; samples of floats give no reason for any. */
   constructor(scan: RangeScan, notes: Annotations) {
@@ -34,20 +37,28 @@ export class FloatScanner {
     this.#scan = scan;
     this.#kernel = func.kernel;
     this.#needsResets = func.isCounter === true;
+    this.#extrapolates = func.extrapolates;
     this.window = createWindow(scan, notes);
   }
 
-  /** Fills the row that starts at `rowFrom`. @returns whether it has any value. */
+  /** Fills the row that starts at `rowFrom`; takes stale markers out of the columns. @returns whether it has any value. */
   scan(columns: SampleColumns, values: Float64Array, present: Uint8Array, rowFrom: number): boolean {
     const { steps, params } = this.#scan;
+    // One pass looks for both: a stale marker is a NaN, and nothing compares with it.
+    if (!this.#needsResets || !findResets(columns, this.window)) {
+      dropStale(columns);
+      if (this.#needsResets) findResets(columns, this.window);
+    }
+    if (this.#extrapolates !== undefined) {
+      const { isCounter, isRate } = this.#extrapolates;
+      return scanExtrapolated(columns, this.window, this.#scan, isCounter, isRate, values, present, rowFrom);
+    }
     const { rangeMs, offsetMs, fixedMs } = this.#scan.shape;
     const { times, length } = columns;
     const window = this.window;
     const kernel = this.#kernel;
     const [param, secondParam] = params;
     window.metric = "";
-    window.resetFrom = 0;
-    if (this.#needsResets) findResets(columns, window);
     let from = 0;
     let to = 0;
     let any = false;
@@ -84,7 +95,6 @@ function createWindow({ shape, at }: RangeScan, notes: Annotations): MixedWindow
     result: 0,
     resets: new Uint32Array(64),
     resetCount: 0,
-    resetFrom: 0,
     notes,
     at,
     metric: "",
@@ -97,13 +107,19 @@ function createWindow({ shape, at }: RangeScan, notes: Annotations): MixedWindow
   };
 }
 
-function findResets(columns: SampleColumns, window: MixedWindow): void {
+/** Lists the resets. @returns false when there is a NaN, and the list is not to be used if that may be a stale marker. */
+function findResets(columns: SampleColumns, window: MixedWindow): boolean {
   const { values, length } = columns;
   let { resets } = window;
   let count = 0;
+  let hasNaN = length > 0 && Number.isNaN(values[0]!);
   for (let i = 1; i < length; i++) {
+    if (values[i]! >= values[i - 1]!) continue;
     // NaN compares false: only a true drop is a reset.
-    if (!(values[i]! < values[i - 1]!)) continue;
+    if (!(values[i]! < values[i - 1]!)) {
+      hasNaN = true;
+      continue;
+    }
     if (count === resets.length) {
       const larger = new Uint32Array(resets.length * 2);
       larger.set(resets);
@@ -112,4 +128,50 @@ function findResets(columns: SampleColumns, window: MixedWindow): void {
     resets[count++] = i;
   }
   window.resetCount = count;
+  return !hasNaN;
+}
+
+/**
+ * `extrapolated` over all steps of a series, the loop of nearly every dashboard: with what changes from step to step
+ * in variables it takes 16 ns a step instead of 29 (bench/query-head.ts).
+ */
+function scanExtrapolated(
+  columns: SampleColumns,
+  window: MixedWindow,
+  { steps, shape }: RangeScan,
+  isCounter: boolean,
+  isRate: boolean,
+  rows: Float64Array,
+  present: Uint8Array,
+  rowFrom: number,
+): boolean {
+  const { times, values, length } = columns;
+  const { resets, resetCount } = window;
+  const { rangeMs, offsetMs, fixedMs } = shape;
+  const { startMs, stepMs, count: stepCount } = steps;
+  const rangeSeconds = rangeMs / 1000;
+  let from = 0;
+  let to = 0;
+  let resetFrom = 0;
+  let any = false;
+  for (let step = 0; step < stepCount; step++) {
+    const end = (fixedMs ?? startMs + step * stepMs) - offsetMs;
+    const start = end - rangeMs;
+    while (to < length && times[to]! <= end) to++;
+    while (from < to && times[from]! <= start) from++;
+    const count = to - from;
+    if (count < 2) continue;
+    const first = values[from]!;
+    let growth = values[to - 1]! - first;
+    if (isCounter) {
+      while (resetFrom < resetCount && resets[resetFrom]! <= from) resetFrom++;
+      for (let i = resetFrom; i < resetCount && resets[i]! < to; i++) growth += values[resets[i]! - 1]!;
+    }
+    let factor = extrapolation(start, end, times[from]!, times[to - 1]!, count, isCounter ? growth : 0, first);
+    if (isRate) factor /= rangeSeconds;
+    rows[rowFrom + step] = growth * factor;
+    present[rowFrom + step] = FLOAT;
+    any = true;
+  }
+  return any;
 }

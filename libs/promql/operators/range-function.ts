@@ -14,6 +14,7 @@ import { FloatScanner, type RangeScan } from "./float-scanner.ts";
 import { DistinctLabels } from "./labels.ts";
 import { haveOneName } from "./names.ts";
 import { rangeBatches, type RangeSeries, scanBatches, type ScannedBatch, shapeOf } from "./range-series.ts";
+import { dropStale } from "./select-instant.ts";
 import { TileFiller } from "./tile-filler.ts";
 
 /** A call whose range is the argument `rangeAt`; the others are scalars. */
@@ -125,6 +126,7 @@ class Output {
     if (bordered === undefined && columns.histograms === undefined && !startsCount) {
       return this.#scanner.scan(columns, tile.values, tile.present, from);
     }
+    dropStale(columns);
     const { window } = this.#scanner;
     window.metric = labelValue(labels(), METRIC_NAME);
     if (!this.#usesStarts) columns.starts = undefined;

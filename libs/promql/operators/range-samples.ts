@@ -7,6 +7,7 @@ import type { MatrixSelector, Subquery } from "../parser/ast.ts";
 import type { EvalContext } from "./context.ts";
 import { dropMetadata } from "./labels.ts";
 import { rangeSeries, shapeOf } from "./range-series.ts";
+import { dropStale } from "./select-instant.ts";
 
 interface Samples {
   readonly labels: Labels;
@@ -23,6 +24,7 @@ export async function rangeSamples(range: MatrixSelector | Subquery, context: Ev
   const out: Samples[] = [];
   for await (const { labels, columns, nameless } of rangeSeries(range, "", context)) {
     const named = nameless ? dropMetadata(labels()) : labels();
+    dropStale(columns);
     const { times, values, histograms } = columns;
     // More may have come than the range reaches; borders reach a lookback further.
     const reach = borders === "extrapolated" ? 0 : context.lookbackMs;

@@ -13,9 +13,9 @@ import type { RangeScan } from "./float-scanner.ts";
 import { collectTiles, evaluateScalar, evaluateVector } from "./evaluator.ts";
 import { keepStats } from "./histogram-stats.ts";
 import { mergeEqual } from "./labels.ts";
-import { dropStale, onWarning } from "./select-instant.ts";
+import { onWarning } from "./select-instant.ts";
 
-/** One series' samples for a range, without stale markers. Valid until the next. */
+/** One series' samples for a range, stale markers among them. Valid until the next. */
 export interface RangeSeries {
   readonly labels: () => Labels;
   readonly columns: SampleColumns;
@@ -149,7 +149,6 @@ function* walk(
     columns.clear();
     batch.samples(columns);
     context.budget.load(columns.length);
-    dropStale(columns);
     if (range.selector.statsOnly === true) keepStats(columns, mint);
     yield series;
   }

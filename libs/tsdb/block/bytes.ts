@@ -8,10 +8,10 @@ export interface BlockBytes {
   /** Names the block in errors. */
   readonly name: string;
   readonly indexSize: () => Promise<number>;
-  /** Shorter than asked only at the end of the file. */
-  readonly index: (offset: number, length: number) => Promise<Uint8Array>;
-  /** `segment` from 0. Shorter than asked only at the end of the file. */
-  readonly chunks: (segment: number, offset: number, length: number) => Promise<Uint8Array>;
+  /** Shorter than asked only at the end of the file. What comes back may lie in `into`, or in memory of its own. */
+  readonly index: (offset: number, length: number, into?: Uint8Array) => Promise<Uint8Array>;
+  /** `segment` from 0; otherwise the same. */
+  readonly chunks: (segment: number, offset: number, length: number, into?: Uint8Array) => Promise<Uint8Array>;
   /** The tombstones file; undefined where there is none. A place that keeps none has no such function. */
   readonly tombstones?: () => Promise<Uint8Array | undefined>;
   readonly close: () => void;
@@ -39,12 +39,12 @@ export function openBlockFolder(path: string): BlockBytes {
   return {
     name: path,
     indexSize: async () => fstatSync(index).size,
-    index: async (offset, length) => readAt(index, offset, length),
-    chunks: async (segment, offset, length) => {
+    index: async (offset, length, into) => readAt(index, offset, length, into),
+    chunks: async (segment, offset, length, into) => {
       const name = names[segment];
       if (name === undefined) throw new CorruptionError(path, 0, `chunk segment ${segment + 1} is missing`);
       const fd = (segments[segment] ??= fdOf(join(path, "chunks", name)));
-      return readAt(fd, offset, length);
+      return readAt(fd, offset, length, into);
     },
     tombstones: async () => {
       try {

@@ -3,7 +3,7 @@
  * Format: prometheus/tsdb/docs/format/chunks.md.
  */
 import { CorruptionError } from "#libs/kit/errors.ts";
-import type { Chunk } from "../chunk/encoding.ts";
+import { type Chunk, sampleCount } from "../chunk/encoding.ts";
 import { crc32c } from "../encoding/crc32c.ts";
 
 export const SEGMENT_MAGIC = 0x85bd40dd;
@@ -12,40 +12,59 @@ export const SEGMENT_BYTES_MAX = 512 * 1024 * 1024;
 /** Most bytes around the data: length as uvarint, encoding, checksum. */
 export const CHUNK_ENTRY_OVERHEAD = 10;
 
-/** A chunk in the bytes of a segment, its checksum verified: can be copied with all that is around it. */
+/**
+ * A chunk in the bytes of a segment. Its checksum is verified when `data` is asked for first: an entry that is only
+ * copied takes its checksum along.
+ */
 export class StoredChunk implements Chunk {
   readonly mint: number;
   readonly maxt: number;
+  /** The entry is `bytes[from, to)`. */
+  readonly bytes: Uint8Array;
+  readonly from: number;
+  readonly to: number;
   readonly encoding: number;
-  readonly #bytes: Uint8Array;
-  readonly #at: number;
-  readonly #from: number;
-  readonly #length: number;
+  readonly #dataFrom: number;
+  readonly #window: SegmentWindow;
+  #isVerified = false;
 
-  /** The entry at `at` of `bytes`, which must outlive this. @throws CorruptionError as `readChunkEntry` does. */
-  constructor(mint: number, maxt: number, bytes: Uint8Array, at: number, file: string, base: number) {
-    const { encoding, from, length } = readChunkEntry(bytes, at, file, base);
+  /** The window holds the entry, `length` bytes from `from` on, as `chunkEntryBytes` tells. */
+  constructor(mint: number, maxt: number, window: SegmentWindow, from: number, length: number) {
+    const { bytes } = window;
+    let encodingAt = from + 1;
+    while (bytes[encodingAt - 1]! >= 0x80) encodingAt++;
     this.mint = mint;
     this.maxt = maxt;
-    this.encoding = encoding;
-    this.#bytes = bytes;
-    this.#at = at;
-    this.#from = from;
-    this.#length = length;
+    this.bytes = bytes;
+    this.from = from;
+    this.to = from + length;
+    this.encoding = bytes[encodingAt]!;
+    this.#dataFrom = encodingAt + 1;
+    this.#window = window;
   }
 
+  /** @throws CorruptionError when the checksum is wrong. */
   get data(): Uint8Array {
-    return this.#bytes.subarray(this.#from, this.#from + this.#length);
+    if (!this.#isVerified) readChunkEntry(this.bytes, this.from, this.#window.file, this.#window.base);
+    this.#isVerified = true;
+    return this.bytes.subarray(this.#dataFrom, this.to - 4);
   }
 
   get dataLength(): number {
-    return this.#length;
+    return this.to - 4 - this.#dataFrom;
   }
 
-  /** The entry from length field to checksum. */
-  get entry(): Uint8Array {
-    return this.#bytes.subarray(this.#at, this.#from + this.#length + 4);
+  /** As `sampleCount` of data that need not be verified; 0 when it is too short for a count. */
+  get sampleCount(): number {
+    return this.dataLength < 2 ? 0 : sampleCount(this.encoding, this.bytes, this.#dataFrom);
   }
+}
+
+/** Bytes of a segment from `base` of the file on; they outlive all chunks made of them. */
+export interface SegmentWindow {
+  readonly bytes: Uint8Array;
+  readonly file: string;
+  readonly base: number;
 }
 
 /** Where a chunk's data lies in `bytes`. */
@@ -58,15 +77,15 @@ export interface ChunkEntry {
 /** Bytes of the entry at `from` when they can be told, else undefined: the caller reads more. 0: it is none. */
 export function chunkEntryBytes(bytes: Uint8Array, from: number): number | undefined {
   let length = 0;
-  let scale = 1;
-  for (let i = 0; i < 5; i++) {
+  for (let i = 0; i < 4; i++) {
     const byte = bytes[from + i];
     if (byte === undefined) return undefined;
-    length += (byte & 0x7f) * scale;
+    length |= (byte & 0x7f) << (7 * i);
     if (byte < 0x80) return i + 1 + 1 + length + 4;
-    scale *= 128;
   }
-  return 0;
+  const last = bytes[from + 4];
+  if (last === undefined) return undefined;
+  return last < 0x80 ? 5 + 1 + length + last * 2 ** 28 + 4 : 0;
 }
 
 /** @throws CorruptionError when the entry is cut short or its checksum is wrong. */

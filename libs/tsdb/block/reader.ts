@@ -6,11 +6,13 @@
  */
 import { CorruptionError } from "#libs/kit/errors.ts";
 import { Slices } from "#libs/kit/slices.ts";
+import type { Matcher } from "#libs/model/matcher.ts";
 import type { Chunk } from "../chunk/encoding.ts";
 import { ByteReader } from "../encoding/reader.ts";
-import { type IndexHeader, readIndexHeader } from "../index/header.ts";
+import { type FileRange, type IndexHeader, readIndexHeader } from "../index/header.ts";
 import { NO_POSTINGS, type Postings, readPostings } from "../index/postings.ts";
 import { type PostingsSource, selectPostings } from "../index/select.ts";
+import { ValueColumn } from "../index/value-column.ts";
 import { type ChunkMeta, readSeriesEntry, type SeriesEntry } from "../index/series-entry.ts";
 import { FRAME_BYTES, FRAME_SERIES, type SeriesQuery } from "../select.ts";
 import { FrameBuilder, type SeriesFrame } from "../series/frame.ts";
@@ -27,6 +29,8 @@ const SERIES_GAP_BYTES = 64 * 1024;
 const CHUNK_GAP_BYTES = 512 * 1024;
 /** Series whose chunks are fetched together. */
 const BATCH_SERIES = 2000;
+/** Columns of label values kept by a reader. */
+const COLUMNS_MAX = 8;
 const RANGE_BYTES_MAX = 16 * 1024 * 1024;
 
 export class BlockReader implements PostingsSource {
@@ -34,6 +38,9 @@ export class BlockReader implements PostingsSource {
   readonly header: IndexHeader;
   readonly #bytes: BlockBytes;
   readonly #tombstones: Tombstones;
+  /** What `labelValues` keeps: 4 bytes a series for each label, and for all of them. */
+  readonly #columns = new Map<string, ValueColumn>();
+  #all: Postings | undefined;
   readonly #seriesBytesGuess: number;
   readonly #chunkBytesGuess: number;
 
@@ -61,9 +68,48 @@ export class BlockReader implements PostingsSource {
   }
 
   async ofValues(name: string, values: readonly string[]): Promise<Postings[]> {
+    const ranges = values.map((value) => this.header.postings(name, value)).filter((range) => range !== undefined);
     const lists: Postings[] = [];
-    for (const value of values) lists.push(await this.of(name, value));
+    for await (const list of this.#lists(ranges.sort((a, b) => a.from - b.from))) lists.push(list);
     return lists;
+  }
+
+  /** The lists in ascending ranges, read in pieces joined over small gaps. */
+  async *#lists(ranges: readonly FileRange[]): AsyncGenerator<Postings> {
+    const file = `${this.#bytes.name}/index`;
+    for (let i = 0; i < ranges.length;) {
+      const { from } = ranges[i]!;
+      let { to } = ranges[i]!;
+      let j = i + 1;
+      for (; j < ranges.length && ranges[j]!.from - to <= SERIES_GAP_BYTES && to - from < RANGE_BYTES_MAX; j++) {
+        to = Math.max(to, ranges[j]!.to);
+      }
+      const bytes = await this.#bytes.index(from, to - from);
+      for (; i < j; i++) yield readPostings(bytes, ranges[i]!.from - from, file);
+    }
+  }
+
+  /** Ascending values that matching series have of a label, from its column: no series entry is read. */
+  async labelValues(name: string, matchers: readonly Matcher[]): Promise<string[]> {
+    if (matchers.length === 0) return this.header.labelValues(name);
+    const refs = await selectPostings(this, matchers);
+    if (refs.length === 0) return [];
+    const column = await this.#column(name);
+    return Array.from(column.valuesOf(refs), (i) => this.header.labelValue(name, i));
+  }
+
+  async #column(name: string): Promise<ValueColumn> {
+    let column = this.#columns.get(name);
+    if (column === undefined) {
+      this.#all ??= await this.all();
+      const lists: Postings[] = [];
+      for await (const list of this.#lists(this.header.valueRanges(name))) lists.push(list);
+      column = new ValueColumn(this.#all, lists);
+      const oldest = this.#columns.keys().next().value;
+      if (this.#columns.size >= COLUMNS_MAX && oldest !== undefined) this.#columns.delete(oldest);
+    } else this.#columns.delete(name);
+    this.#columns.set(name, column); // the last of the map is the one used last
+    return column;
   }
 
   values(name: string): string[] {

@@ -18,6 +18,8 @@ export class SegmentWriter {
   readonly #frame = new ByteWriter(16);
   #segment: FileWriter | undefined;
   #count = 0;
+  /** Entries to copy: `source[from, to)`, `bytes` long. */
+  readonly #run = { source: undefined as Uint8Array | undefined, from: 0, to: 0, bytes: 0 };
   /** Bytes of the largest entry. */
   entryBytesMax = 0;
 
@@ -34,20 +36,42 @@ export class SegmentWriter {
       const chunk = chunks[i]!;
       const length = chunk instanceof StoredChunk ? chunk.dataLength : chunk.data.length;
       estimate += length + CHUNK_ENTRY_OVERHEAD;
-      if (estimate > this.#bytesMax && (this.#segment?.length ?? Infinity) > SEGMENT_HEADER_BYTES) {
+      if (estimate > this.#bytesMax && (this.#segment?.length ?? Infinity) + this.#run.bytes > SEGMENT_HEADER_BYTES) {
+        this.#flushRun();
         this.#start();
         estimate = SEGMENT_HEADER_BYTES + length + CHUNK_ENTRY_OVERHEAD;
       }
-      const segment = this.#segment!;
-      const at = segment.length;
+      const at = this.#segment!.length + this.#run.bytes;
       refs[i] = (this.#count - 1) * 4294967296 + at;
-      if (chunk instanceof StoredChunk) segment.write(chunk.entry);
-      else this.#writeFramed(segment, chunk);
-      if (segment.length - at > this.entryBytesMax) this.entryBytesMax = segment.length - at;
+      if (chunk instanceof StoredChunk) this.#copy(chunk);
+      else this.#writeFramed(chunk);
+      this.entryBytesMax = Math.max(this.entryBytesMax, this.#segment!.length + this.#run.bytes - at);
     }
+    this.#flushRun();
   }
 
-  #writeFramed(segment: FileWriter, { data, encoding }: Chunk): void {
+  /** Copies an entry; those that lie behind each other go as one. */
+  #copy({ bytes, from, to }: StoredChunk): void {
+    const run = this.#run;
+    if (run.source !== bytes || run.to !== from) {
+      this.#flushRun();
+      run.source = bytes;
+      run.from = from;
+    }
+    run.to = to;
+    run.bytes = to - run.from;
+  }
+
+  #flushRun(): void {
+    const run = this.#run;
+    if (run.source !== undefined) this.#segment!.write(run.source.subarray(run.from, run.to));
+    run.source = undefined;
+    run.bytes = 0;
+  }
+
+  #writeFramed({ data, encoding }: Chunk): void {
+    this.#flushRun();
+    const segment = this.#segment!;
     const frame = this.#frame;
     frame.clear();
     frame.uvarint(data.length);
@@ -70,6 +94,11 @@ export class SegmentWriter {
     header.u8(1);
     header.align(SEGMENT_HEADER_BYTES);
     this.#segment.write(header.bytes);
+  }
+
+  /** Resolves when all of it is on the disk: `close` then does not wait. */
+  async sync(): Promise<void> {
+    await this.#segment?.sync();
   }
 
   /** Durable once it returns. */

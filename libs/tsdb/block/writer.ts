@@ -10,9 +10,11 @@ import { mkdirSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { assert } from "#libs/kit/assert.ts";
 import { type Chunk, holdsFloats, sampleCount } from "../chunk/encoding.ts";
+import type { Slices } from "#libs/kit/slices.ts";
 import { FileWriter, syncFolder, writeFileAtomic } from "../files.ts";
 import { PackedSymbols } from "../index/packed-symbols.ts";
 import { IndexWriter } from "../index/writer.ts";
+import { StoredChunk } from "./chunk-entry.ts";
 import { type BlockMeta, formatMeta, type ThanosMeta } from "./meta.ts";
 import { SegmentWriter } from "./segment-writer.ts";
 import { NO_TOMBSTONES, writeTombstones } from "./tombstones.ts";
@@ -63,6 +65,11 @@ export class BlockWriter {
     this.#segments = new SegmentWriter(join(this.#temporary, "chunks"), limits.segmentBytesMax);
   }
 
+  /** Where the block is until it is published. */
+  get temporaryPath(): string {
+    return this.#temporary;
+  }
+
   get seriesCount(): number {
     return this.#index.seriesCount;
   }
@@ -76,17 +83,37 @@ export class BlockWriter {
     this.#segments.write(chunks, this.#refs);
     this.#index.addSeries(labels, chunks, this.#refs);
     this.#chunkCount += chunks.length;
-    for (const { encoding, data } of chunks) {
-      if (holdsFloats(encoding)) this.#floatCount += sampleCount(encoding, data, 0);
-      else this.#histogramCount += sampleCount(encoding, data, 0);
+    for (const chunk of chunks) {
+      const samples = chunk instanceof StoredChunk ? chunk.sampleCount : sampleCount(chunk.encoding, chunk.data, 0);
+      if (holdsFloats(chunk.encoding)) this.#floatCount += samples;
+      else this.#histogramCount += samples;
     }
   }
 
   /** Completes the block. A block without series is a caller's mistake: there is nothing to keep. */
-  finish({ ulid, minTime, maxTime, compaction, thanos }: BlockIdentity): WrittenBlock {
+  finish(identity: BlockIdentity): WrittenBlock {
     assert(this.seriesCount > 0, "a block without series");
-    this.#segments.close();
     this.#index.finish();
+    return this.publish(this.#complete(identity));
+  }
+
+  /** `finish` by slices: neither the postings nor the disk hold up the event loop. */
+  async finishSliced(identity: BlockIdentity, slices: Slices): Promise<WrittenBlock> {
+    return this.publish(await this.completeSliced(identity, slices));
+  }
+
+  /** The first half of `finishSliced`: all is written, durably, in the temporary folder, where it can be verified. */
+  async completeSliced(identity: BlockIdentity, slices: Slices): Promise<BlockMeta> {
+    assert(this.seriesCount > 0, "a block without series");
+    const steps = this.#index.steps();
+    while (steps.next().done !== true) if (slices.due) await slices.breathe();
+    await this.#segments.sync();
+    await this.#indexFile.sync();
+    return this.#complete(identity);
+  }
+
+  #complete({ ulid, minTime, maxTime, compaction, thanos }: BlockIdentity): BlockMeta {
+    this.#segments.close();
     this.#indexFile.close();
     writeTombstones(join(this.#temporary, "tombstones"), NO_TOMBSTONES);
     const meta: BlockMeta = {
@@ -107,6 +134,11 @@ export class BlockWriter {
     writeFileAtomic(join(this.#temporary, "meta.json"), formatMeta(meta));
     syncFolder(join(this.#temporary, "chunks"));
     syncFolder(this.#temporary);
+    return meta;
+  }
+
+  /** The second half: gives the block its name. */
+  publish(meta: BlockMeta): WrittenBlock {
     renameSync(this.#temporary, this.#path);
     syncFolder(dirname(this.#path));
     const { seriesBytesMax } = this.#index;

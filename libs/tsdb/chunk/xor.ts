@@ -222,6 +222,12 @@ export function xorCount(bytes: Uint8Array, from: number): number {
 export const DECODE_SLACK = 8;
 
 /**
+ * Where `decodeXor` stood after the last sample of the chunk it was called with last, so that the chunk can be written on:
+ * bits used, and what `XorState` names. `bits` is -1 for a chunk whose times need more than a number.
+ */
+export const decodedEnd = { bits: -1, delta: 0, leading: NO_WINDOW, trailing: 0 };
+
+/**
  * Decodes the chunk `[from, from + length)` into `times` and `values` (as `words`, two a value) from index `at` on;
  * the caller has made room for `xorCount` samples. The view must reach `DECODE_SLACK` bytes past the chunk.
  *
@@ -240,6 +246,7 @@ export function decodeXor(
   if (length < XOR_HEADER_BYTES) throw new CorruptionError(where, from, `a chunk of ${length} bytes`);
   const count = view.getUint16(from);
   const end = at + count;
+  decodedEnd.bits = -1;
   if (count === 0) return at;
   const bitEnd = (from + length) * 8;
   let bit = (from + 2) * 8;
@@ -266,7 +273,7 @@ export function decodeXor(
   words[2 * at + 1] = high;
 
   let delta = 0;
-  let leading = 0;
+  let leading = NO_WINDOW;
   let trailing = 0;
   let significant = 64;
   for (let i = at + 1; i < end; i++) {
@@ -358,6 +365,10 @@ export function decodeXor(
     words[2 * i + 1] = high;
   }
   if (bit > bitEnd) throw new CorruptionError(where, bitEnd >>> 3, `${count} samples do not fit ${length} bytes`);
+  decodedEnd.bits = bit - from * 8;
+  decodedEnd.delta = delta;
+  decodedEnd.leading = leading;
+  decodedEnd.trailing = trailing;
   return end;
 }
 

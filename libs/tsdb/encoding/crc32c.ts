@@ -30,22 +30,29 @@ function makeTables(): Int32Array[] {
   return tables;
 }
 
+// Chunks of a window share one buffer: its view is made once.
+let view = new DataView<ArrayBufferLike>(new ArrayBuffer(0));
+
 /** Of `bytes[from, to)`, continuing `crc` (0 to start). @returns unsigned 32 bits. */
 export function crc32c(bytes: Uint8Array, from: number, to: number, crc = 0): number {
+  if (bytes.buffer !== view.buffer) view = new DataView(bytes.buffer);
   let c = ~crc;
-  let i = from;
-  for (; i + 8 <= to; i += 8) {
-    const low = c ^ (bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24));
+  let i = from + bytes.byteOffset;
+  const end = to + bytes.byteOffset;
+  // Words from a view, not bytes: 0.8 ns a byte against 1.2 (bench/codec.ts).
+  for (; i + 8 <= end; i += 8) {
+    const low = c ^ view.getInt32(i, true);
+    const high = view.getInt32(i + 4, true);
     c =
       T7[low & 0xff]! ^
       T6[(low >>> 8) & 0xff]! ^
       T5[(low >>> 16) & 0xff]! ^
       T4[low >>> 24]! ^
-      T3[bytes[i + 4]!]! ^
-      T2[bytes[i + 5]!]! ^
-      T1[bytes[i + 6]!]! ^
-      T0[bytes[i + 7]!]!;
+      T3[high & 0xff]! ^
+      T2[(high >>> 8) & 0xff]! ^
+      T1[(high >>> 16) & 0xff]! ^
+      T0[high >>> 24]!;
   }
-  for (; i < to; i++) c = (c >>> 8) ^ T0[(c ^ bytes[i]!) & 0xff]!;
+  for (; i < end; i++) c = (c >>> 8) ^ T0[(c ^ view.getUint8(i)) & 0xff]!;
   return ~c >>> 0;
 }

@@ -6,13 +6,13 @@ const SHORT = 64;
 export class ByteWriter {
   #bytes: Uint8Array<ArrayBuffer>;
   #view: DataView;
-  #buffer: Buffer;
+  /** For texts that are not short ASCII. */
+  #buffer: Buffer | undefined;
   length = 0;
 
   constructor(capacity = 256) {
     this.#bytes = new Uint8Array(capacity);
     this.#view = new DataView(this.#bytes.buffer);
-    this.#buffer = Buffer.from(this.#bytes.buffer);
   }
 
   /** What was written so far; valid until the next write. */
@@ -31,7 +31,7 @@ export class ByteWriter {
     larger.set(this.#bytes.subarray(0, this.length));
     this.#bytes = larger;
     this.#view = new DataView(larger.buffer);
-    this.#buffer = Buffer.from(larger.buffer);
+    this.#buffer = undefined;
   }
 
   u8(value: number): void {
@@ -136,6 +136,7 @@ export class ByteWriter {
     const byteLength = Buffer.byteLength(text);
     this.uvarint(byteLength);
     this.reserve(byteLength);
+    this.#buffer ??= Buffer.from(this.#bytes.buffer);
     this.#buffer.write(text, this.length, "utf8");
     this.length += byteLength;
   }

@@ -58,13 +58,66 @@ export function entryOffset({ offset, length }: FullChunk): number {
   return offset - lengthBytes - ENTRY_HEAD_BYTES;
 }
 
-/** A chunk to copy to `at`. */
-export interface HeadChunkRead {
-  readonly file: number;
-  readonly offset: number;
-  readonly length: number;
-  readonly at: number;
+/** Chunks to read and where to put their data, in columns: there may be tens of thousands. */
+export class ChunkReads {
+  files: Uint32Array<ArrayBuffer>;
+  offsets: Uint32Array<ArrayBuffer>;
+  lengths: Uint32Array<ArrayBuffer>;
+  targets: Uint32Array<ArrayBuffer>;
+  count = 0;
+
+  constructor(capacity: number) {
+    this.files = new Uint32Array(capacity);
+    this.offsets = new Uint32Array(capacity);
+    this.lengths = new Uint32Array(capacity);
+    this.targets = new Uint32Array(capacity);
+  }
+
+  add(file: number, offset: number, length: number, target: number): void {
+    if (this.count === this.files.length) {
+      const { files, offsets, lengths, targets } = this;
+      Object.assign(this, new ChunkReads(2 * this.count), { count: this.count });
+      this.files.set(files);
+      this.offsets.set(offsets);
+      this.lengths.set(lengths);
+      this.targets.set(targets);
+    }
+    const i = this.count++;
+    this.files[i] = file;
+    this.offsets[i] = offset;
+    this.lengths[i] = length;
+    this.targets[i] = target;
+  }
+
+  /** Indexes by file and offset. One number a chunk sorts ten times as fast as a comparison does, while it fits 53 bits. */
+  inFileOrder(): ArrayLike<number> {
+    const { files, offsets, count } = this;
+    if (count === 1) return [0];
+    let first = Infinity;
+    let last = 0;
+    for (let i = 0; i < count; i++) {
+      first = Math.min(first, files[i]!);
+      last = Math.max(last, files[i]!);
+    }
+    if (last - first >= FILES_PACKED || count > INDEXES_PACKED) {
+      return Uint32Array.from({ length: count }, (_, i) => i).sort(
+        (a, b) => files[a]! - files[b]! || offsets[a]! - offsets[b]!,
+      );
+    }
+    const keys = new Float64Array(count);
+    for (let i = 0; i < count; i++) {
+      keys[i] = ((files[i]! - first) * 2 ** 28 + offsets[i]!) * INDEXES_PACKED + i;
+    }
+    keys.sort();
+    const order = new Uint32Array(count);
+    for (let i = 0; i < count; i++) order[i] = keys[i]! - Math.floor(keys[i]! / INDEXES_PACKED) * INDEXES_PACKED;
+    return order;
+  }
 }
+
+/** 32 files of 28 bits of offset, and 20 bits of index. */
+const FILES_PACKED = 32;
+const INDEXES_PACKED = 2 ** 20;
 
 interface OpenFile {
   fd: number;
@@ -188,49 +241,52 @@ export class HeadChunkFiles {
 
   /** Copies a chunk's data into `target`. */
   read(number: number, offset: number, length: number, target: Uint8Array, at: number): void {
-    this.readMany([{ file: number, offset, length, at }], target);
+    const one = new ChunkReads(1);
+    one.add(number, offset, length, at);
+    this.readMany(one, target);
   }
 
   /**
    * Copies many chunks into `target`, in the order of the files whatever the order asked: series are asked for by
    * labels, chunks lie by the time they were filled. Reordered and joined over gaps, 20,000 series take 20 reads
-   * instead of 60,000. Sorts `wanted`.
+   * instead of 60,000. Empties `wanted`.
    */
-  readMany(wanted: HeadChunkRead[], target: Uint8Array): void {
-    wanted.sort((a, b) => a.file - b.file || a.offset - b.offset);
-    for (let i = 0; i < wanted.length;) {
-      const first = wanted[i]!;
-      const file = (this.#files.get(first.file) ?? this.#retired.get(first.file))!;
-      if (first.offset >= file.written) {
-        const from = first.offset - file.written;
-        target.set(this.#tail.bytes.subarray(from, from + first.length), first.at);
+  readMany(wanted: ChunkReads, target: Uint8Array): void {
+    const { files, offsets, lengths, targets } = wanted;
+    const order = wanted.inFileOrder();
+    for (let i = 0; i < order.length;) {
+      const first = order[i]!;
+      const number = files[first]!;
+      const from = offsets[first]!;
+      const file = (this.#files.get(number) ?? this.#retired.get(number))!;
+      if (from >= file.written) {
+        const start = from - file.written;
+        target.set(this.#tail.bytes.subarray(start, start + lengths[first]!), targets[first]!);
         i++;
         continue;
       }
-      let end = first.offset + first.length;
+      let end = from + lengths[first]!;
       let j = i + 1;
-      for (; j < wanted.length; j++) {
-        const next = wanted[j]!;
-        const nextEnd = next.offset + next.length;
-        if (
-          next.file !== first.file ||
-          next.offset >= file.written ||
-          next.offset - end > GAP_BYTES ||
-          nextEnd - first.offset > WINDOW_BYTES
-        )
-          break;
+      for (; j < order.length; j++) {
+        const next = order[j]!;
+        const offset = offsets[next]!;
+        const nextEnd = offset + lengths[next]!;
+        const isFar = offset >= file.written || offset - end > GAP_BYTES || nextEnd - from > WINDOW_BYTES;
+        if (files[next] !== number || isFar) break;
         end = nextEnd;
       }
-      const length = end - first.offset;
+      const length = end - from;
       const bytes = length <= WINDOW_BYTES ? this.#window : Buffer.allocUnsafeSlow(length);
-      if (readSync(file.fd, bytes, 0, length, first.offset) !== length) {
-        throw new CorruptionError(this.#path(first.file), first.offset, "head chunk past the end of its file");
+      if (readSync(file.fd, bytes, 0, length, from) !== length) {
+        throw new CorruptionError(this.#path(number), from, "head chunk past the end of its file");
       }
       for (; i < j; i++) {
-        const { offset, length: size, at } = wanted[i]!;
-        target.set(bytes.subarray(offset - first.offset, offset - first.offset + size), at);
+        const k = order[i]!;
+        const start = offsets[k]! - from;
+        target.set(bytes.subarray(start, start + lengths[k]!), targets[k]!);
       }
     }
+    wanted.count = 0;
   }
 
   /** An out-of-order chunk is in a block now; `truncate` deletes its file when nothing else needs it. */

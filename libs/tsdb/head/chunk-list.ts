@@ -5,19 +5,22 @@
 import type { FullChunk } from "./series.ts";
 
 const COLUMNS = 6;
+const START = 1 << 14;
 
 export class ChunkList {
   /** mint, maxt, encoding, file, offset, length of each. */
-  #rows = new Float64Array(1024 * COLUMNS);
-  #next = new Int32Array(1024);
+  #rows = new Float64Array(START * COLUMNS);
+  #next = new Int32Array(START);
+  /** Of the first chunk of a series: the last one. */
+  #last = new Int32Array(START);
   #count = 0;
   readonly #first = new Map<number, number>();
-  readonly #last = new Map<number, number>();
 
   /** Adds a chunk behind those of the series; one that begins before the last ends is left out. */
   add(ref: number, mint: number, maxt: number, encoding: number, file: number, offset: number, length: number): void {
-    const last = this.#last.get(ref);
-    if (last !== undefined && this.#rows[last * COLUMNS + 1]! >= mint) return;
+    const first = this.#first.get(ref);
+    const last = first === undefined ? -1 : this.#last[first]!;
+    if (last >= 0 && this.#rows[last * COLUMNS + 1]! >= mint) return;
     const i = this.#count++;
     if (i === this.#next.length) this.#grow();
     const at = i * COLUMNS;
@@ -28,9 +31,9 @@ export class ChunkList {
     this.#rows[at + 4] = offset;
     this.#rows[at + 5] = length;
     this.#next[i] = -1;
-    if (last === undefined) this.#first.set(ref, i);
+    if (first === undefined) this.#first.set(ref, i);
     else this.#next[last] = i;
-    this.#last.set(ref, i);
+    this.#last[first ?? i] = i;
   }
 
   #grow(): void {
@@ -38,8 +41,11 @@ export class ChunkList {
     rows.set(this.#rows);
     const next = new Int32Array(this.#next.length * 2);
     next.set(this.#next);
+    const last = new Int32Array(next.length);
+    last.set(this.#last);
     this.#rows = rows;
     this.#next = next;
+    this.#last = last;
   }
 
   /** Hands out the chunks of a series, ascending, once. */
@@ -47,7 +53,6 @@ export class ChunkList {
     const first = this.#first.get(ref);
     if (first === undefined) return;
     this.#first.delete(ref);
-    this.#last.delete(ref);
     const rows = this.#rows;
     for (let i = first; i >= 0; i = this.#next[i]!) {
       const at = i * COLUMNS;

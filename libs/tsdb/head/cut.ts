@@ -3,25 +3,14 @@ import { join } from "node:path";
 import { Slices } from "#libs/kit/slices.ts";
 import { type BlockIdentity, BlockWriter, type WrittenBlock } from "../block/writer.ts";
 import type { Chunk } from "../chunk/encoding.ts";
-import type { Postings } from "../index/postings.ts";
 import { rangeEnd } from "./chunk-end.ts";
 import { mergeChunks } from "./merge-chunks.ts";
 import { ReadView, readFullChunk } from "./read-view.ts";
 import type { FullChunk, HeadSeries } from "./series.ts";
-import { sortSliced } from "./sort-sliced.ts";
+import { sortByLabels } from "./series-order.ts";
 import type { HeadState } from "./state.ts";
 
-/** Below it, labels are compared by their texts: new symbols need not be ranked for a small query. */
-const FEW = 4096;
-
-/** Slots in the order of their labels, in fresh memory. */
-export async function sortByLabels(series: HeadSeries, slots: Postings, slices: Slices): Promise<Uint32Array> {
-  if (slots.length < FEW && !series.symbols.isRanked) {
-    return slots.slice().sort((a, b) => series.compareTexts(a, b));
-  }
-  const ranks = await series.symbols.ranks(slices);
-  return sortSliced(slots, (a, b) => series.compare(a, b, ranks), slices);
-}
+const BATCH = 1024;
 
 /** The in-order samples in [mint, end), deleted ones left out. Undefined when there are none. */
 export async function cutRange(
@@ -35,15 +24,25 @@ export async function cutRange(
   const slices = new Slices(10);
   const candidates = Uint32Array.from({ length: series.count }, (_, slot) => slot);
   const slots = await sortByLabels(series, candidates, slices);
-  const view = new ReadView(series, slots, state.files, state.late, state.tombstones);
+  const identity = { ulid, minTime: mint, maxTime: end, compaction: { level: 1, sources: [ulid] } };
+  // Nothing before `end` changes any more: views of few series, one after the other, see what one of all would.
+  let view: ReadView | undefined;
+  let from = 0;
+  const viewAt = (i: number): ReadView => {
+    if (view === undefined || i >= from + BATCH) {
+      view?.release();
+      from = i;
+      view = new ReadView(series, slots.subarray(i, i + BATCH), state.files, state.late, state.tombstones);
+    }
+    return view;
+  };
   try {
-    const identity = { ulid, minTime: mint, maxTime: end, compaction: { level: 1, sources: [ulid] } };
     return await writeBlock(blocksFolder, identity, series, slots, slices, {
-      has: (i) => view.hasChunksBefore(i, end),
-      chunks: (i) => view.chunks(i, -Infinity, end - 1, false),
+      has: (i) => series.firstTime(slots[i]!, -Infinity) < end,
+      chunks: (i) => viewAt(i).chunks(i - from, -Infinity, end - 1, false),
     });
   } finally {
-    view.release();
+    (view as ReadView | undefined)?.release();
   }
 }
 
@@ -136,7 +135,7 @@ async function writeBlock(
       }
       if (slices.due) await slices.breathe();
     }
-    if (any) return writer.finish(identity);
+    if (any) return await writer.finishSliced(identity, slices);
   } catch (error) {
     writer.abandon();
     throw error;
@@ -161,6 +160,7 @@ async function usedSymbols(
   // Prometheus's heads always have "", the name of the list of all series.
   const symbols: string[] = [""];
   for (const id of await series.symbols.sorted(slices)) {
+    if (slices.due) await slices.breathe();
     if (used[id] !== 1) continue;
     ordinals[id] = symbols.length;
     symbols.push(series.symbols.text(id));

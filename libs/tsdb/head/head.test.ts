@@ -228,6 +228,37 @@ test("a reader that began before a truncation finishes on what it saw", async ()
   await head.close();
 });
 
+test("a reader sees one moment: of requests that come while it reads it sees nothing", async () => {
+  const { head } = open(undefined, -Infinity, 5000);
+  const names = Array.from({ length: 3000 }, (_, i) => ["__name__", "m", "i", String(i)]);
+  for (const labels of names) append(head, labels, [[T0, 1]]);
+  const query = { matchers: [], mint: -Infinity, maxt: Infinity, skipChunks: false, limit: 0 };
+  const frames = head.frames(query, new AbortController().signal);
+  const reader = new FrameReader();
+  let series = 0;
+  for (let next = await frames.next(), round = 1; next.done !== true; next = await frames.next(), round++) {
+    // More than a chunk, so that blocks of the arena are given back and out again.
+    for (const labels of names)
+      append(
+        head,
+        labels,
+        Array.from({ length: 150 }, (_, i) => [T0 + round * 1_500_000 + i * 10_000, Math.random()] as const),
+      );
+    reader.enter(next.value);
+    while (reader.next()) {
+      series++;
+      const columns = new SampleColumns();
+      for (let i = reader.chunkFrom; i < reader.chunkTo; i++) {
+        const { encoding, data } = reader.chunk(i);
+        decodeChunk(encoding, data, 0, data.length, columns, "head");
+      }
+      expect(Array.from(columns.values.subarray(0, columns.length))).toEqual([1]);
+    }
+  }
+  expect(series).toBe(3000);
+  await head.close();
+});
+
 test("ranges are aligned towards zero as Go divides", () => {
   expect([0, 1, 7_199_999, 7_200_000, -1].map((t) => rangeEnd(t, 7_200_000))).toEqual([
     7_200_000, 7_200_000, 7_200_000, 14_400_000, 7_200_000,

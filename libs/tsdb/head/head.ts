@@ -25,14 +25,16 @@ import { FrameBuilder, type SeriesFrame } from "../series/frame.ts";
 import { METADATA_TYPES, type RefInterval, type RefMetadata } from "../wal/records.ts";
 import { WalWriter } from "../wal/writer.ts";
 import { rangeEnd } from "./chunk-end.ts";
-import { entryOffset, type HeadChunkRead } from "./chunk-files.ts";
-import { cutLateChunks, cutRange, type LateChunks, sortByLabels } from "./cut.ts";
+import { ChunkReads, entryOffset } from "./chunk-files.ts";
+import { cutLateChunks, cutRange, type LateChunks } from "./cut.ts";
+import { sortByLabels } from "./series-order.ts";
 import { type Exemplar, EXEMPLAR_OUTCOME, type ExemplarOutcome, type SeriesExemplars } from "./exemplars.ts";
 import { LogBatch } from "./log-batch.ts";
 import { type MetadataEntry, type MetadataType, seriesNames } from "./metric-metadata.ts";
 import { equalHistograms, type OpenHistogram } from "./open-histogram.ts";
 import { ReadView } from "./read-view.ts";
 import { recover } from "./recover.ts";
+import { RefSet } from "./ref-set.ts";
 import { BEFORE_ALL, removeSnapshots, writeSnapshot } from "./snapshot.ts";
 import { staleHistogramFor } from "./stale-histogram.ts";
 import { type HeadOptions, HeadState } from "./state.ts";
@@ -423,13 +425,13 @@ export class Head implements PostingsSource {
       const idOf = (symbol: number): number => {
         let id = symbol < streamIds.length ? streamIds[symbol]! : -1;
         if (id < 0) {
-          id = builder.symbolId(series.symbols.text(symbol));
+          id = builder.newSymbol(series.symbols.text(symbol));
           if (symbol < streamIds.length) streamIds[symbol] = id;
         }
         return id;
       };
       let sent = 0;
-      const reads: HeadChunkRead[] = [];
+      const reads = new ChunkReads(HEAD_FRAME_SERIES / 2);
       for (let i = 0; i < slots.length; i++) {
         if (!view.addChunks(i, query.mint, query.maxt, query.skipChunks, builder, reads)) continue;
         const ids = series.labelIds(slots[i]!);
@@ -439,7 +441,7 @@ export class Head implements PostingsSource {
         // The first frame is small, so that the other side has work while the next is read.
         const most = sent < HEAD_FRAME_SERIES ? HEAD_FRAME_SERIES / 8 : HEAD_FRAME_SERIES / 2;
         if (builder.dataBytes >= HEAD_FRAME_BYTES || builder.seriesCount >= most) {
-          files.readMany(reads.splice(0), builder.bytes);
+          files.readMany(reads, builder.bytes);
           yield builder.take();
           if (slices.due) await slices.breathe();
         }
@@ -541,14 +543,14 @@ export class Head implements PostingsSource {
     await this.#unpinned();
     await truncateState(state, time);
     this.#predicted = new Uint32Array(Math.max(1024, state.series.refs.length));
-    const refs = new Set<number>();
-    for (let slot = 0; slot < state.series.count; slot++) refs.add(state.series.refs[slot]!);
+    const live = new RefSet(state.nextRef);
+    for (let slot = 0; slot < state.series.count; slot++) live.add(state.series.refs[slot]!);
     // A series that came back has other refs in the log than its own.
     for (const [alias, ref] of state.aliases) {
-      if (refs.has(ref)) refs.add(alias);
+      if (live.has(ref)) live.add(alias);
       else state.aliases.delete(alias);
     }
-    const needed = { mint: time, isLive: (ref: number) => refs.has(ref), metadata: this.#liveMetadata() };
+    const needed = { mint: time, isLive: (ref: number) => live.has(ref), metadata: this.#liveMetadata() };
     removeSnapshots(state.folder);
     await truncateWal(join(state.folder, "wal"), this.#wal, needed, state.options.log);
   }

@@ -8,10 +8,14 @@ import type { Labels } from "#libs/model/labels.ts";
 import type { ByteWriter } from "../encoding/writer.ts";
 
 const SLAB_BYTES = 1 << 20;
+/** The table is grown in so many parts, so that no growth of a large one is felt. */
+const PARTS_BITS = 6;
+const PART_SHIFT = 32 - PARTS_BITS;
 
 export class KeyTable {
-  #table = new Uint32Array(4096);
-  #mask = 4095;
+  /** Slot + 1 by hash: the upper bits choose the part, the lower the place. */
+  readonly #parts = Array.from({ length: 1 << PARTS_BITS }, () => new Uint32Array(64));
+  readonly #partCounts = new Uint32Array(1 << PARTS_BITS);
   #hashes = new Uint32Array(1024);
   #addresses = new Float64Array(1024);
   #lengths = new Uint32Array(1024);
@@ -26,8 +30,9 @@ export class KeyTable {
 
   /** The slot of a key, or -1. `hash` is `hashOf` of the same bytes. */
   find(bytes: Buffer, from: number, to: number, hash: number): number {
-    const table = this.#table;
-    for (let i = hash & this.#mask; ; i = (i + 1) & this.#mask) {
+    const table = this.#parts[hash >>> PART_SHIFT]!;
+    const mask = table.length - 1;
+    for (let i = hash & mask; ; i = (i + 1) & mask) {
       const entry = table[i]!;
       if (entry === 0) return -1;
       if (this.#hashes[entry - 1] === hash && this.is(entry - 1, bytes, from, to)) return entry - 1;
@@ -58,8 +63,9 @@ export class KeyTable {
     this.#lengths[slot] = length;
     this.#addresses[slot] = (this.#slabs.length - 1) * SLAB_BYTES + this.#slabEnd;
     this.#slabEnd += length;
-    if (this.#count * 2 > this.#table.length) this.#growTable();
-    else this.#place(slot);
+    const part = hash >>> PART_SHIFT;
+    if (++this.#partCounts[part]! * 2 > this.#parts[part]!.length) this.#growPart(part);
+    place(this.#parts[part]!, hash, slot);
   }
 
   /** Adds the next slot with the key that `slot` has in another table of the same seed. */
@@ -69,16 +75,11 @@ export class KeyTable {
     this.add(from.#slabs[Math.floor(address / SLAB_BYTES)]!, at, at + from.#lengths[slot]!, from.#hashes[slot]!);
   }
 
-  #place(slot: number): void {
-    let i = this.#hashes[slot]! & this.#mask;
-    while (this.#table[i] !== 0) i = (i + 1) & this.#mask;
-    this.#table[i] = slot + 1;
-  }
-
-  #growTable(): void {
-    this.#table = new Uint32Array(this.#table.length * 2);
-    this.#mask = this.#table.length - 1;
-    for (let slot = 0; slot < this.#count; slot++) this.#place(slot);
+  #growPart(part: number): void {
+    const old = this.#parts[part]!;
+    const larger = new Uint32Array(old.length * 2);
+    for (let i = 0; i < old.length; i++) if (old[i] !== 0) place(larger, this.#hashes[old[i]! - 1]!, old[i]! - 1);
+    this.#parts[part] = larger;
   }
 
   #growSlots(): void {
@@ -109,8 +110,16 @@ export class KeyTable {
   }
 
   get bytes(): number {
-    return this.#slabs.length * SLAB_BYTES + this.#table.byteLength + this.#hashes.byteLength * 4;
+    const table = this.#parts.reduce((sum, part) => sum + part.byteLength, 0);
+    return this.#slabs.length * SLAB_BYTES + table + this.#hashes.byteLength * 4;
   }
+}
+
+function place(table: Uint32Array, hash: number, slot: number): void {
+  const mask = table.length - 1;
+  let i = hash & mask;
+  while (table[i] !== 0) i = (i + 1) & mask;
+  table[i] = slot + 1;
 }
 
 /** Writes the key of a label set. */

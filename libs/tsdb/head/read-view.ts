@@ -5,7 +5,7 @@
  */
 import { type Chunk, ENCODING } from "../chunk/encoding.ts";
 import type { FrameBuilder } from "../series/frame.ts";
-import type { HeadChunkFiles, HeadChunkRead } from "./chunk-files.ts";
+import type { ChunkReads, HeadChunkFiles } from "./chunk-files.ts";
 import type { LateSeries, OutOfOrder } from "./out-of-order.ts";
 import { mergeChunks } from "./merge-chunks.ts";
 import { type FullChunk, type HeadSeries, SnapshotRecord } from "./series.ts";
@@ -19,6 +19,8 @@ export class ReadView {
   /** By index into `slots`. */
   readonly #objects = new Map<number, Chunk>();
   readonly #late = new Map<number, LateSeries>();
+  /** Full chunks of the series being added, newest first. */
+  readonly #listed: number[] = [];
   readonly #tombstones: ReadonlyMap<number, readonly Interval[]>;
 
   /** Takes the view; `release` must follow. */
@@ -53,7 +55,7 @@ export class ReadView {
     maxt: number,
     skipChunks: boolean,
     builder: FrameBuilder,
-    reads: HeadChunkRead[],
+    reads: ChunkReads,
   ): boolean {
     const late = this.#late.get(i);
     const deleted = this.#tombstones.size === 0 ? undefined : this.#tombstones.get(this.#refOf(i));
@@ -67,13 +69,17 @@ export class ReadView {
           builder.chunk(from, to, encoding, data, 0, data.length);
       return true;
     }
-    const full = this.#full(i, mint, maxt);
+    const { series } = this;
+    const full = this.#listed;
+    const fullCount = series.listFull(this.#records.newestFull(i), mint, maxt, full);
     const open = this.#isOpenIn(i, mint, maxt);
-    if (full.length === 0 && !open) return false;
+    if (fullCount === 0 && !open) return false;
     if (skipChunks) return true;
-    for (const chunk of full) {
-      const at = builder.reserveChunk(chunk.mint, chunk.maxt, chunk.encoding, chunk.length);
-      reads.push({ file: chunk.file, offset: chunk.offset, length: chunk.length, at });
+    for (let n = fullCount - 1; n >= 0; n--) {
+      const k = full[n]!;
+      const length = series.fullLength(k);
+      const at = builder.reserveChunk(series.fullMint(k), series.fullMaxt(k), series.fullEncoding(k), length);
+      reads.add(series.fullFile(k), series.fullOffset(k), length, at);
     }
     if (!open) return true;
     const object = this.#objects.get(i);
@@ -105,11 +111,6 @@ export class ReadView {
     const deleted = this.#tombstones.get(this.#refOf(i));
     if (late === undefined && deleted === undefined) return chunks;
     return mergeChunks(chunks, deleted ?? [], `head, series ${this.#refOf(i)}`);
-  }
-
-  /** Whether the series has in-order samples before `end`. */
-  hasChunksBefore(i: number, end: number): boolean {
-    return this.#isOpenIn(i, -Infinity, end - 1) || this.#full(i, -Infinity, end - 1).length > 0;
   }
 
   #refOf(i: number): number {

@@ -156,6 +156,8 @@ class Recovery implements SnapshotSink {
       columns.clear();
       decodeXorChunk(open.data, 0, open.data.length, columns, `snapshot, series ${ref}`);
       const { length, times, words } = columns;
+      this.samples += length;
+      if (length === 0 || state.restoreFloats(slot, open, columns)) return;
       for (let i = 0; i < length; i++) this.#sample(ref, times[i]!, words[2 * i]!, words[2 * i + 1]!, undefined, 0);
       return;
     }

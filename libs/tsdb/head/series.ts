@@ -9,7 +9,14 @@
  *   word  14 newest full chunk + 1 │ 15 labels offset
  */
 import { type Chunk, ENCODING } from "../chunk/encoding.ts";
-import { appendXor, emptyXorState, XOR_HEADER_BYTES, XOR_SAMPLE_BYTES_MAX } from "../chunk/xor.ts";
+import {
+  appendXor,
+  decodedEnd,
+  emptyXorState,
+  XOR_HEADER_BYTES,
+  XOR_SAMPLE_BYTES_MAX,
+  xorCount,
+} from "../chunk/xor.ts";
 import type { Labels } from "#libs/model/labels.ts";
 import { Arena, BLOCK_SIZES } from "./arena.ts";
 import { HeadPostings } from "./postings.ts";
@@ -55,6 +62,8 @@ export interface OpenChunk {
 export class HeadSeries {
   readonly symbols = new HeadSymbols();
   readonly postings = new HeadPostings();
+  /** The first slots by labels, as far as series-order.ts has sorted them. Replaced, never written to. */
+  order: Uint32Array = new Uint32Array(0);
   readonly arena: Arena;
   /** Open chunks that are objects, by ref. */
   readonly objects: Map<number, OpenChunk>;
@@ -201,6 +210,31 @@ export class HeadSeries {
     this.#doubles[slot * DOUBLES + NEXT_AT] = nextAt;
   }
 
+  /**
+   * Takes a stored XOR chunk as the open one, to be written on from where `decodedEnd` says; `nextAt` as for `open`.
+   * @returns false, and nothing changes, when it is larger than an open chunk can be.
+   */
+  restore(slot: number, chunk: Chunk, nextAt: number, last: number, low: number, high: number): boolean {
+    const { data, mint } = chunk;
+    const sizeClass = BLOCK_SIZES.findIndex((size) => size >= data.length);
+    if (sizeClass < 0) return false;
+    const w = slot * WORDS;
+    const d = slot * DOUBLES;
+    const address = this.arena.allocate(sizeClass);
+    this.arena.slab(address).set(data, this.arena.offset(address));
+    this.#words[w + ADDRESS] = address;
+    this.#words[w + BITS] = decodedEnd.bits;
+    this.#words[w + STATE] = xorCount(data, 0) | (decodedEnd.leading << 16) | (decodedEnd.trailing << 24);
+    this.#words[w + CLASS] = sizeClass + 1;
+    this.#words[w + VALUE_WORD] = low;
+    this.#words[w + VALUE_WORD + 1] = high;
+    this.#doubles[d + TIME] = last;
+    this.#doubles[d + DELTA] = decodedEnd.delta;
+    this.#doubles[d + CHUNK_MINT] = mint;
+    this.#doubles[d + NEXT_AT] = nextAt;
+    return true;
+  }
+
   append(slot: number, time: number, low: number, high: number): void {
     const w = slot * WORDS;
     const d = slot * DOUBLES;
@@ -312,24 +346,54 @@ export class HeadSeries {
 
   /** Those of the list that begins at `newest` and ends before `until`, 0 for all of it. */
   fullChunksFrom(newest: number, mint: number, maxt: number, until = 0): FullChunk[] {
-    const chunks: FullChunk[] = [];
+    const listed: number[] = [];
+    const count = this.listFull(newest, mint, maxt, listed, until);
+    return Array.from({ length: count }, (_, n) => {
+      const k = listed[count - 1 - n]!;
+      return {
+        mint: this.fullMint(k),
+        maxt: this.fullMaxt(k),
+        encoding: this.fullEncoding(k),
+        file: this.fullFile(k),
+        offset: this.fullOffset(k),
+        length: this.fullLength(k),
+      };
+    });
+  }
+
+  /** The same as places for `fullMint` and its like, newest first, put into `listed`. @returns how many. */
+  listFull(newest: number, mint: number, maxt: number, listed: number[], until = 0): number {
+    let count = 0;
     for (let i = newest; i !== until; i = this.#fullWords[4 * (i - 1) + 3]!) {
       const k = i - 1;
-      const chunkMaxt = this.#fullTimes[2 * k + 1]!;
-      if (chunkMaxt < mint) break;
-      const chunkMint = this.#fullTimes[2 * k]!;
-      if (chunkMint > maxt) continue;
-      const word = this.#fullWords[4 * k + 2]!;
-      chunks.push({
-        mint: chunkMint,
-        maxt: chunkMaxt,
-        encoding: word >>> LENGTH_BITS,
-        file: this.#fullWords[4 * k]!,
-        offset: this.#fullWords[4 * k + 1]!,
-        length: word & LENGTH_MASK,
-      });
+      if (this.#fullTimes[2 * k + 1]! < mint) break;
+      if (this.#fullTimes[2 * k]! <= maxt) listed[count++] = k;
     }
-    return chunks.reverse();
+    return count;
+  }
+
+  fullMint(k: number): number {
+    return this.#fullTimes[2 * k]!;
+  }
+
+  fullMaxt(k: number): number {
+    return this.#fullTimes[2 * k + 1]!;
+  }
+
+  fullFile(k: number): number {
+    return this.#fullWords[4 * k]!;
+  }
+
+  fullOffset(k: number): number {
+    return this.#fullWords[4 * k + 1]!;
+  }
+
+  fullLength(k: number): number {
+    return this.#fullWords[4 * k + 2]! & LENGTH_MASK;
+  }
+
+  fullEncoding(k: number): number {
+    return this.#fullWords[4 * k + 2]! >>> LENGTH_BITS;
   }
 
   /** The first time of the series' chunks that reach `from`, not below it; Infinity when there are none. */

@@ -1,7 +1,7 @@
 /** Sorting that lets the event loop turn: half a million series take a second, and writes must not wait for it. */
 import type { Slices } from "#libs/kit/slices.ts";
 
-const RUN = 2048;
+const RUN = 512;
 
 type Compare = (a: number, b: number) => number;
 

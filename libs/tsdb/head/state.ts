@@ -7,6 +7,9 @@ import { join } from "node:path";
 import type { Logger } from "pino";
 import type { Histogram } from "#libs/model/histogram.ts";
 import type { Labels } from "#libs/model/labels.ts";
+import type { SampleColumns } from "#libs/model/columns.ts";
+import type { Chunk } from "../chunk/encoding.ts";
+import { decodedEnd } from "../chunk/xor.ts";
 import { ByteWriter } from "../encoding/writer.ts";
 import { chunkEndTime, rangeEnd } from "./chunk-end.ts";
 import { HeadChunkFiles } from "./chunk-files.ts";
@@ -105,6 +108,25 @@ export class HeadState {
     series.append(slot, time, low, high);
     if (time < this.mint) this.mint = time;
     if (time > this.maxt) this.maxt = time;
+  }
+
+  /**
+   * Takes an XOR chunk, just decoded into `columns`, as the open chunk of a series that has none, as if its samples
+   * had been appended. @returns false when that cannot be.
+   */
+  restoreFloats(slot: number, chunk: Chunk, { times, words, length }: SampleColumns): boolean {
+    const { series } = this;
+    const { rangeMs } = this.options;
+    if (decodedEnd.bits < 0 || series.hasOpenChunk(slot) || series.lastTime(slot) >= chunk.mint) return false;
+    if (chunk.mint < this.minValidTime || chunk.mint !== times[0] || length > 2 * SAMPLES_PER_CHUNK) return false;
+    const whole = rangeEnd(chunk.mint, rangeMs);
+    const predicted = SAMPLES_PER_CHUNK / 4;
+    const nextAt = length > predicted ? chunkEndTime(chunk.mint, times[predicted - 1]!, whole, 4) : whole;
+    const last = times[length - 1]!;
+    if (!series.restore(slot, chunk, nextAt, last, words[2 * length - 2]!, words[2 * length - 1]!)) return false;
+    if (chunk.mint < this.mint) this.mint = chunk.mint;
+    if (last > this.maxt) this.maxt = last;
+    return true;
   }
 
   /** As `appendFloat`. The histogram is kept: it must not change. */

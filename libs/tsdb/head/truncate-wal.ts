@@ -51,6 +51,8 @@ export interface StillNeeded {
 
 /** Rewrites and deletes old segments of `folder`, by slices. What is damaged is left out, its segment kept aside. */
 export async function truncateWal(folder: string, wal: WalWriter, needed: StillNeeded, log: Logger): Promise<void> {
+  // So that the cut, which waits for the disk, has little to wait for.
+  await wal.sync();
   wal.cut();
   const previous = lastCheckpoint(folder);
   // Left behind by a process that ended here.

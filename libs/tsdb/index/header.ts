@@ -30,9 +30,12 @@ export class IndexHeader {
   readonly toc: Toc;
   readonly symbols: SymbolTable;
   readonly file: string;
-  readonly #table: Uint8Array;
-  /** Where each entry of the table starts in `#table`. */
+  /** Reads the table. */
+  readonly #reader: ByteReader;
+  /** Where each entry of the table starts in it, by name and value. */
   readonly #entries: Uint32Array;
+  /** Where lists start; version 1 only. */
+  readonly #sortedOffsets: Float64Array | undefined;
   /** Label name → entries [from, to), values ascending. */
   readonly #names = new Map<string, { from: number; to: number }>();
 
@@ -50,24 +53,46 @@ export class IndexHeader {
     }
     const count = head.u32();
     if (count > length) head.fail(`${count} entries in ${length} bytes`);
-    this.#table = table;
     this.#entries = new Uint32Array(count);
     const reader = new ByteReader(table, file, 8, 4 + length, toc.postingsTable);
-    let name = "";
-    let range = { from: 0, to: 0 };
+    this.#reader = reader;
     for (let i = 0; i < count; i++) {
       this.#entries[i] = reader.at;
       if (reader.uvarint() !== 2) reader.fail("entry with other than 2 keys");
-      const entryName = reader.text();
-      if (i === 0 || entryName !== name) {
-        name = entryName;
-        range = { from: i, to: i };
-        this.#names.set(name, range);
-      }
-      range.to = i + 1;
+      reader.skip(reader.uvarint());
       reader.skip(reader.uvarint());
       reader.uvarint();
     }
+    // Version 1 was written in no order.
+    if (version === 1) {
+      this.#sortedOffsets = Float64Array.from({ length: count }, (_, i) => this.#entry(i).offset).sort();
+      this.#entries.sort((a, b) => this.#compareAt(a, b));
+    }
+    let name: Uint8Array | undefined;
+    let range = { from: 0, to: 0 };
+    for (let i = 0; i < count; i++) {
+      const entryName = this.#nameAt(this.#entries[i]!);
+      if (name === undefined || Buffer.compare(name, entryName) !== 0) {
+        range = { from: i, to: i };
+        this.#names.set(utf8(entryName, 0, entryName.length), range);
+      }
+      name = entryName;
+      range.to = i + 1;
+    }
+  }
+
+  #nameAt(at: number): Uint8Array {
+    const reader = this.#reader;
+    reader.at = at;
+    reader.uvarint();
+    return reader.take(reader.uvarint());
+  }
+
+  /** The order of names, then values, of the entries that start at `a` and `b`. */
+  #compareAt(a: number, b: number): number {
+    const name = this.#nameAt(a);
+    const value = this.#reader.take(this.#reader.uvarint());
+    return Buffer.compare(name, this.#nameAt(b)) || Buffer.compare(value, this.#reader.take(this.#reader.uvarint()));
   }
 
   /** Ascending in UTF-8 order, without the name "" of the list of all series. */
@@ -84,6 +109,18 @@ export class IndexHeader {
     return values;
   }
 
+  /** Value `i` of a name that has more than `i`. */
+  labelValue(name: string, i: number): string {
+    return this.#entry(this.#names.get(name)!.from + i).value;
+  }
+
+  /** Where the postings of each value of a name lie, in the order of `labelValues`. */
+  valueRanges(name: string): FileRange[] {
+    const range = this.#names.get(name);
+    if (range === undefined) return [];
+    return Array.from({ length: range.to - range.from }, (_, i) => this.#range(range.from + i));
+  }
+
   /** Where the postings of a pair lie in the index file, or undefined when there are none. */
   postings(name: string, value: string): FileRange | undefined {
     const range = this.#names.get(name);
@@ -97,10 +134,7 @@ export class IndexHeader {
       else high = middle;
     }
     if (low === range.to || Buffer.compare(this.#valueBytes(low), wanted) !== 0) return undefined;
-    const from = this.#entry(low).offset;
-    // Lists are written in the order of the table, so the next one starts where this one ends.
-    const to = low + 1 < this.#entries.length ? this.#entry(low + 1).offset : this.toc.postingsTable;
-    return { from, to: to > from ? to : this.toc.postingsTable };
+    return this.#range(low);
   }
 
   /** Byte offset of a series entry in the index file. */
@@ -108,26 +142,44 @@ export class IndexHeader {
     return this.version === 1 ? ref : ref * 16;
   }
 
+  /** How many lists there are. */
+  get entryCount(): number {
+    return this.#entries.length;
+  }
+
+  /** List `i` in the order of the file: by name, then value; first that of all series, with an empty name. */
+  list(i: number): { readonly name: string; readonly value: string; readonly range: FileRange } {
+    const reader = this.#reader;
+    reader.at = this.#entries[i]!;
+    reader.uvarint();
+    return { name: reader.text(), value: reader.text(), range: this.#range(i) };
+  }
+
+  /** Lists are written in the order of the table, in version 1 in some order: each ends where the next one starts. */
+  #range(i: number): FileRange {
+    const from = this.#entry(i).offset;
+    const end = this.toc.postingsTable;
+    if (from >= end) throw new CorruptionError(this.file, end, `list ${i} at ${from}, behind all lists`);
+    const next =
+      this.#sortedOffsets?.find((offset) => offset > from) ??
+      (this.#sortedOffsets === undefined && i + 1 < this.#entries.length ? this.#entry(i + 1).offset : end);
+    return { from, to: next > from ? Math.min(next, end) : end };
+  }
+
   #entry(i: number): { value: string; offset: number } {
-    const reader = this.#valueReader(i);
-    const length = reader.uvarint();
-    reader.skip(length);
-    return { value: utf8(this.#table, reader.at - length, reader.at), offset: reader.uvarint() };
+    const reader = this.#atValue(i);
+    return { value: reader.text(), offset: reader.uvarint() };
   }
 
   #valueBytes(i: number): Uint8Array {
-    const reader = this.#valueReader(i);
+    const reader = this.#atValue(i);
     return reader.take(reader.uvarint());
   }
 
-  #valueReader(i: number): ByteReader {
-    const reader = new ByteReader(
-      this.#table,
-      this.file,
-      this.#entries[i]!,
-      this.#table.length,
-      this.toc.postingsTable,
-    );
+  /** The one reader, at the value of entry `i`. */
+  #atValue(i: number): ByteReader {
+    const reader = this.#reader;
+    reader.at = this.#entries[i]!;
     reader.uvarint();
     reader.skip(reader.uvarint());
     return reader;

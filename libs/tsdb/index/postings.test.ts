@@ -1,7 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { CorruptionError } from "#libs/kit/errors.ts";
+import { ByteWriter } from "../encoding/writer.ts";
 import { intersect, type Postings, readPostings, subtract, union } from "./postings.ts";
+import { ValueColumn } from "./value-column.ts";
 
 const MAX_REF = 2 ** 32 - 1;
 const refs = (...list: number[]): Postings => Uint32Array.from(list);
@@ -29,8 +31,28 @@ test("intersect, subtract and union equal the operations on sets", () => {
   );
 });
 
+test("refs far apart and refs close by have the same union, up to the largest ref", () => {
+  const far = refs(1, 2 ** 31, MAX_REF);
+  expect(union([far, refs(1, 5)])).toEqual(refs(1, 5, 2 ** 31, MAX_REF));
+  expect(union([refs(MAX_REF - 64, MAX_REF), refs(MAX_REF - 31)])).toEqual(refs(MAX_REF - 64, MAX_REF - 31, MAX_REF));
+});
+
+test("a column tells the values of the series selected", () => {
+  const column = new ValueColumn(refs(10, 20, 30, 40), [refs(10, 40), refs(20), refs(99)]);
+  expect(Array.from(column.valuesOf(refs(10, 20, 30, 40)))).toEqual([0, 1]);
+  expect(Array.from(column.valuesOf(refs(20)))).toEqual([1]);
+  expect(Array.from(column.valuesOf(refs(30)))).toEqual([]);
+  expect(Array.from(column.valuesOf(refs(30, 40)))).toEqual([0]);
+});
+
 describe("readPostings", () => {
-  const bytes = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex.replaceAll(" ", ""), "hex"));
+  const withoutChecksum = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex.replaceAll(" ", ""), "hex"));
+  const bytes = (hex: string): Uint8Array => {
+    const out = new ByteWriter();
+    out.raw(withoutChecksum(hex));
+    out.crc(4);
+    return out.bytes;
+  };
 
   test("reads two refs", () => {
     expect(readPostings(bytes("0000000c 00000002 00000005 00000009"), 0, "index")).toEqual(refs(5, 9));
@@ -50,4 +72,9 @@ describe("readPostings", () => {
     new CorruptionError("index", 12, "postings do not ascend"),
   );
   rejects("a list cut short", "0000000c 00000002 00000005", new CorruptionError("index", 0, "postings cut short"));
+
+  test("rejects a wrong checksum", () => {
+    const damaged = withoutChecksum("0000000c 00000002 00000005 00000009 00000000");
+    expect(() => readPostings(damaged, 0, "index")).toThrow(new CorruptionError("index", 0, "postings: checksum"));
+  });
 });

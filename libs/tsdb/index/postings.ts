@@ -9,6 +9,7 @@
  * next/seek/at class and 15 times as fast as a generator, and the postings of a million series are 4 MB.
  */
 import { CorruptionError } from "#libs/kit/errors.ts";
+import { crc32c } from "../encoding/crc32c.ts";
 
 /** Strictly ascending series refs. Shared between queries: never write to one you were given. */
 export type Postings = Uint32Array;
@@ -19,7 +20,8 @@ export const NO_POSTINGS: Postings = new Uint32Array(0);
  * Reads the list stored as `length u32 | count u32 | ref u32 × count | crc32 u32`, big-endian, at `from`. The refs
  * are copied out: `bytes` may be a cache page that is recycled after this call.
  *
- * @throws CorruptionError when the bytes are short, the count disagrees with the length or the refs do not ascend.
+ * @throws CorruptionError when the bytes are short, the count disagrees with the length, the checksum is wrong or the
+ * refs do not ascend.
  */
 export function readPostings(bytes: Uint8Array, from: number, file: string): Postings {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -29,7 +31,9 @@ export function readPostings(bytes: Uint8Array, from: number, file: string): Pos
   if (lengthBytes !== 4 + 4 * count) {
     throw new CorruptionError(file, from, `postings of ${lengthBytes} bytes claim ${count} refs`);
   }
-  if (from + 4 + lengthBytes > bytes.length) throw new CorruptionError(file, from, "postings cut short");
+  const end = from + 4 + lengthBytes;
+  if (end + 4 > bytes.length) throw new CorruptionError(file, from, "postings cut short");
+  if (crc32c(bytes, from + 4, end) !== view.getUint32(end)) throw new CorruptionError(file, from, "postings: checksum");
   const refs = new Uint32Array(count);
   for (let i = 0, at = from + 8; i < count; i++, at += 4) {
     const ref = view.getUint32(at);
@@ -73,13 +77,48 @@ export function subtract(list: Postings, removed: Postings): Postings {
   return kept.subarray(0, count);
 }
 
-/** The refs in any list, each once. By sorting: k lists of n refs are concatenated once and sorted in place. */
+/**
+ * The refs in any list, each once. Many refs close to each other go through a bitset: 1 M refs of 500,000 lists took
+ * 6 ms against 43 by sorting (bench/blocks.ts); few far apart are concatenated and sorted.
+ */
 export function union(lists: readonly Postings[]): Postings {
   const filled = lists.filter((list) => list.length > 0);
   if (filled.length <= 1) return filled[0] ?? NO_POSTINGS;
-  const all = new Uint32Array(filled.reduce((sum, list) => sum + list.length, 0));
-  let at = 0;
+  let total = 0;
+  let least = Infinity;
+  let greatest = 0;
   for (const list of filled) {
+    total += list.length;
+    least = Math.min(least, list[0]!);
+    greatest = Math.max(greatest, list[list.length - 1]!);
+  }
+  return greatest - least < total * 64 ? unionByBits(filled, least, greatest) : unionBySort(filled, total);
+}
+
+function unionByBits(lists: readonly Postings[], least: number, greatest: number): Postings {
+  const bits = new Int32Array(((greatest - least) >>> 5) + 1);
+  let count = 0;
+  for (const list of lists) {
+    for (let i = 0; i < list.length; i++) {
+      const at = list[i]! - least;
+      const bit = 1 << (at & 31);
+      if ((bits[at >>> 5]! & bit) === 0) count++;
+      bits[at >>> 5]! |= bit;
+    }
+  }
+  const refs = new Uint32Array(count);
+  for (let word = 0, i = 0; word < bits.length; word++) {
+    for (let rest = bits[word]!; rest !== 0; rest &= rest - 1) {
+      refs[i++] = least + word * 32 + (31 - Math.clz32(rest & -rest));
+    }
+  }
+  return refs;
+}
+
+function unionBySort(lists: readonly Postings[], total: number): Postings {
+  const all = new Uint32Array(total);
+  let at = 0;
+  for (const list of lists) {
     all.set(list, at);
     at += list.length;
   }

@@ -19,26 +19,27 @@ export interface PostingsSource {
 }
 
 export async function selectPostings(source: PostingsSource, matchers: readonly Matcher[]): Promise<Postings> {
-  const included: Postings[] = [];
-  const excluded: Postings[] = [];
-  for (const matcher of matchers) {
-    const { name, type, value } = matcher;
-    if (type === "=~" && value === ".*") continue;
-    if (type === "!~" && value === ".*") return NO_POSTINGS;
-    if (!matcher.matches("")) {
-      const list = await acceptedBy(source, matcher);
-      if (list.length === 0) return NO_POSTINGS;
-      included.push(list);
-    } else if (type === "=" || type === "=~") {
-      const refused = (await source.values(name)).filter((v) => v !== "" && !matcher.matches(v));
-      excluded.push(union(await source.ofValues(name, refused)));
-    } else {
-      // != and !~ : what they refuse is what their opposite accepts.
-      excluded.push(await refusedBy(source, matcher));
-    }
+  if (matchers.some(({ type, value }) => type === "!~" && value === ".*")) return NO_POSTINGS;
+  const asked = matchers.filter(({ type, value }) => !(type === "=~" && value === ".*"));
+  const including = asked.filter((matcher) => !matcher.matches(""));
+  let selected: Postings | undefined;
+  // Those that are looked up first: when they leave nothing, no values are scanned.
+  for (const matcher of including.toSorted((a, b) => costOf(a) - costOf(b))) {
+    const list = await acceptedBy(source, matcher);
+    selected = selected === undefined ? list : intersect([selected, list]);
+    if (selected.length === 0) return NO_POSTINGS;
   }
-  const base = included.length > 0 ? intersect(included) : await source.all();
-  return excluded.reduce(subtract, base);
+  selected ??= await source.all();
+  for (const matcher of asked) {
+    if (selected.length === 0) return NO_POSTINGS;
+    if (matcher.matches("")) selected = subtract(selected, await refusedBy(source, matcher));
+  }
+  return selected;
+}
+
+/** Lists to look up; Infinity where all values are to be scanned. */
+function costOf({ setMatches }: Matcher): number {
+  return setMatches?.length ?? Infinity;
 }
 
 async function acceptedBy(source: PostingsSource, matcher: Matcher): Promise<Postings> {
@@ -50,8 +51,9 @@ async function acceptedBy(source: PostingsSource, matcher: Matcher): Promise<Pos
   return union(await source.ofValues(matcher.name, values));
 }
 
+/** Of a matcher that accepts series without the label: those it does not accept. */
 async function refusedBy(source: PostingsSource, matcher: Matcher): Promise<Postings> {
   if (matcher.type === "!=") return source.of(matcher.name, matcher.value);
-  const values = (await source.values(matcher.name)).filter((value) => !matcher.matches(value));
+  const values = (await source.values(matcher.name)).filter((value) => value !== "" && !matcher.matches(value));
   return union(await source.ofValues(matcher.name, values));
 }

@@ -46,6 +46,19 @@ export class SymbolTable {
     return ordinal;
   }
 
+  /** The ordinal of a symbol by its text; undefined when there is none. */
+  find(text: string): number | undefined {
+    const wanted = Buffer.from(text);
+    let low = 0;
+    let high = this.count;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (Buffer.compare(this.bytes(middle), wanted) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low < this.count && Buffer.compare(this.bytes(low), wanted) === 0 ? low : undefined;
+  }
+
   text(ordinal: number): string {
     const bytes = this.bytes(ordinal);
     return utf8(bytes, 0, bytes.length);
@@ -55,7 +68,14 @@ export class SymbolTable {
   bytes(ordinal: number): Uint8Array {
     const from = this.#offsets[ordinal];
     if (from === undefined) throw new CorruptionError(this.#file, 0, `no symbol ${ordinal}`);
-    const reader = new ByteReader(this.#bytes, this.#file, from);
-    return reader.take(reader.uvarint());
+    // Lengths were read once when the table was opened: they hold.
+    const bytes = this.#bytes;
+    let at = from;
+    let length = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = bytes[at++]!;
+      length += (byte & 0x7f) << shift;
+      if (byte < 0x80) return bytes.subarray(at, at + length);
+    }
   }
 }

@@ -17,6 +17,8 @@ import { INDEX_HEADER_BYTES, INDEX_MAGIC, INDEX_VERSION } from "./toc.ts";
 /** Label pairs of series whose postings are made together: 12 bytes each. */
 const POSTINGS_MAX = 4_000_000;
 const WINDOW_BYTES = 1 << 20;
+/** Series or lists between two steps. */
+const STEP = 1024;
 /** A series ref, the offset in 16 bytes, has 32 bits. */
 const INDEX_BYTES_MAX = 2 ** 36;
 
@@ -117,6 +119,12 @@ export class IndexWriter {
 
   /** Writes what comes behind the series. */
   finish(): void {
+    const steps = this.steps();
+    while (steps.next().done !== true) continue;
+  }
+
+  /** `finish` in steps of a few milliseconds, for who must not hold up its event loop. */
+  *steps(): Generator<void> {
     const file = this.#file;
     const seriesEnd = file.length;
     const table = new ByteWriter(1 << 16);
@@ -142,7 +150,7 @@ export class IndexWriter {
     };
     const empty = new Uint8Array(0);
     writeList(empty, empty, this.#refs.subarray(0, this.seriesCount));
-    this.#writePostings(seriesEnd, writeList);
+    yield* this.#writePostings(seriesEnd, writeList);
     const tableAt = file.length;
     table.patchU32(0, table.length - 4);
     table.patchU32(4, lists);
@@ -162,7 +170,10 @@ export class IndexWriter {
   }
 
   /** The lists of all pairs in the order of names and, for each, values: symbol order. */
-  #writePostings(seriesEnd: number, write: (name: Uint8Array, value: Uint8Array, refs: Uint32Array) => void): void {
+  *#writePostings(
+    seriesEnd: number,
+    write: (name: Uint8Array, value: Uint8Array, refs: Uint32Array) => void,
+  ): Generator<void> {
     const counts = this.#nameCounts;
     /** By name's ordinal: where the group's columns have room for its next entry, plus one; 0 is not in the group. */
     const nextAt = new Uint32Array(counts.length);
@@ -180,7 +191,7 @@ export class IndexWriter {
       if (group.length === 0) return;
       const values = new Uint32Array(size);
       const refs = new Uint32Array(size);
-      this.#eachLabel(seriesEnd, (ref, labelName, value) => {
+      yield* this.#eachLabel(seriesEnd, (ref, labelName, value) => {
         const at = nextAt[labelName]!;
         if (at === 0) return;
         values[at - 1] = value;
@@ -190,7 +201,7 @@ export class IndexWriter {
       for (let i = 0, from = 0; i < group.length; i++) {
         const to = from + counts[group[i]!]!;
         const bytes = this.#symbols.bytes(group[i]!);
-        eachValue(values.subarray(from, to), refs.subarray(from, to), valueCounts, (value, list) =>
+        yield* eachValue(values.subarray(from, to), refs.subarray(from, to), valueCounts, (value, list) =>
           write(bytes, this.#symbols.bytes(value), list),
         );
         nextAt[group[i]!] = 0;
@@ -200,10 +211,11 @@ export class IndexWriter {
   }
 
   /** Every label of every series, in order, from the file. */
-  #eachLabel(seriesEnd: number, onLabel: (ref: number, name: number, value: number) => void): void {
+  *#eachLabel(seriesEnd: number, onLabel: (ref: number, name: number, value: number) => void): Generator<void> {
     let windowAt = this.#seriesAt;
     let reader = new ByteReader(new Uint8Array(0), "series section just written");
     for (let i = 0; i < this.seriesCount; i++) {
+      if (i % STEP === STEP - 1) yield;
       const ref = this.#refs[i]!;
       const offset = ref * 16;
       const most = Math.min(seriesEnd, offset + this.seriesBytesMax);
@@ -222,12 +234,12 @@ export class IndexWriter {
 }
 
 /** Groups `refs` by their `values`, ascending; refs keep their order. `counts` is all zero before and after. */
-function eachValue(
+function* eachValue(
   values: Uint32Array,
   refs: Uint32Array,
   counts: Uint32Array,
   onList: (value: number, refs: Uint32Array) => void,
-): void {
+): Generator<void> {
   const distinct = new Uint32Array(values.length);
   let distinctCount = 0;
   for (let i = 0; i < values.length; i++) if (counts[values[i]!]!++ === 0) distinct[distinctCount++] = values[i]!;
@@ -242,6 +254,7 @@ function eachValue(
   for (let i = 0; i < values.length; i++) sorted[counts[values[i]!]!++] = refs[i]!;
   for (let k = 0, from = 0; k < distinctCount; k++) {
     const to = counts[order[k]!]!;
+    if (k % STEP === 0) yield;
     onList(order[k]!, sorted.subarray(from, to));
     counts[order[k]!] = 0;
     from = to;

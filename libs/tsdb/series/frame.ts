@@ -41,12 +41,14 @@ export class FrameBuilder {
   #symbols: string[] = [];
   #labels = new Uint32Array(4096);
   #labelCount = 0;
-  #labelEnds: number[] = [];
-  #chunkEnds: number[] = [];
-  #mints: number[] = [];
-  #maxts: number[] = [];
-  #encodings: number[] = [];
-  #dataEnds: number[] = [];
+  #labelEnds = new Uint32Array(512);
+  #chunkEnds = new Uint32Array(512);
+  #seriesCount = 0;
+  #mints = new Float64Array(1024);
+  #maxts = new Float64Array(1024);
+  #encodings = new Uint8Array(1024);
+  #dataEnds = new Uint32Array(1024);
+  #chunkCount = 0;
   #data = new Uint8Array(1 << 16);
   #dataLength = 0;
 
@@ -56,7 +58,7 @@ export class FrameBuilder {
   }
 
   get seriesCount(): number {
-    return this.#labelEnds.length;
+    return this.#seriesCount;
   }
 
   /** The stream's id of a string. */
@@ -77,11 +79,7 @@ export class FrameBuilder {
 
   /** One label of the series being added, by ids of `symbolId`. */
   label(nameId: number, valueId: number): void {
-    if (this.#labelCount + 2 > this.#labels.length) {
-      const larger = new Uint32Array(this.#labels.length * 2);
-      larger.set(this.#labels);
-      this.#labels = larger;
-    }
+    if (this.#labelCount + 2 > this.#labels.length) this.#labels = grown(this.#labels);
     this.#labels[this.#labelCount++] = nameId;
     this.#labels[this.#labelCount++] = valueId;
   }
@@ -105,10 +103,17 @@ export class FrameBuilder {
       this.#data = larger;
     }
     this.#dataLength = at + length;
-    this.#mints.push(mint);
-    this.#maxts.push(maxt);
-    this.#encodings.push(encoding);
-    this.#dataEnds.push(this.#dataLength);
+    if (this.#chunkCount === this.#mints.length) {
+      this.#mints = grown(this.#mints);
+      this.#maxts = grown(this.#maxts);
+      this.#encodings = grown(this.#encodings);
+      this.#dataEnds = grown(this.#dataEnds);
+    }
+    const i = this.#chunkCount++;
+    this.#mints[i] = mint;
+    this.#maxts[i] = maxt;
+    this.#encodings[i] = encoding;
+    this.#dataEnds[i] = this.#dataLength;
     return at;
   }
 
@@ -117,47 +122,65 @@ export class FrameBuilder {
   }
 
   endSeries(): void {
-    this.#labelEnds.push(this.#labelCount);
-    this.#chunkEnds.push(this.#mints.length);
+    if (this.#seriesCount === this.#labelEnds.length) {
+      this.#labelEnds = grown(this.#labelEnds);
+      this.#chunkEnds = grown(this.#chunkEnds);
+    }
+    this.#labelEnds[this.#seriesCount] = this.#labelCount;
+    this.#chunkEnds[this.#seriesCount++] = this.#chunkCount;
   }
 
   /** Takes back the chunks of the series being added, which is then left out. */
   dropSeries(): void {
-    const chunks = this.#chunkEnds.at(-1) ?? 0;
-    this.#labelCount = this.#labelEnds.at(-1) ?? 0;
-    this.#mints.length = chunks;
-    this.#maxts.length = chunks;
-    this.#encodings.length = chunks;
-    this.#dataEnds.length = chunks;
-    this.#dataLength = this.#dataEnds.at(-1) ?? 0;
+    const last = this.#seriesCount - 1;
+    this.#labelCount = last < 0 ? 0 : this.#labelEnds[last]!;
+    this.#chunkCount = last < 0 ? 0 : this.#chunkEnds[last]!;
+    this.#dataLength = this.#chunkCount === 0 ? 0 : this.#dataEnds[this.#chunkCount - 1]!;
   }
 
   /** The frame so far, in buffers of its own; the builder goes on with the next. */
   take(): SeriesFrame {
-    const data = new Uint8Array(this.#dataLength + DECODE_SLACK);
-    data.set(this.#data.subarray(0, this.#dataLength));
     const frame = {
       symbols: this.#symbols,
       labels: this.#labels.slice(0, this.#labelCount),
-      labelEnds: Uint32Array.from(this.#labelEnds),
-      chunkEnds: Uint32Array.from(this.#chunkEnds),
-      mints: Float64Array.from(this.#mints),
-      maxts: Float64Array.from(this.#maxts),
-      encodings: Uint8Array.from(this.#encodings),
-      dataEnds: Uint32Array.from(this.#dataEnds),
-      data,
+      labelEnds: this.#labelEnds.slice(0, this.#seriesCount),
+      chunkEnds: this.#chunkEnds.slice(0, this.#seriesCount),
+      mints: this.#mints.slice(0, this.#chunkCount),
+      maxts: this.#maxts.slice(0, this.#chunkCount),
+      encodings: this.#encodings.slice(0, this.#chunkCount),
+      dataEnds: this.#dataEnds.slice(0, this.#chunkCount),
+      data: this.#takeData(),
     };
     this.#symbols = [];
     this.#labelCount = 0;
-    this.#labelEnds = [];
-    this.#chunkEnds = [];
-    this.#mints = [];
-    this.#maxts = [];
-    this.#encodings = [];
-    this.#dataEnds = [];
+    this.#seriesCount = 0;
+    this.#chunkCount = 0;
     this.#dataLength = 0;
     return frame;
   }
+
+  /** The bytes themselves where the buffer is mostly full, and a new one for the next frame; else a copy. */
+  #takeData(): Uint8Array<ArrayBuffer> {
+    const used = this.#dataLength + DECODE_SLACK;
+    const data = this.#data;
+    if (2 * used < data.length) {
+      const copy = new Uint8Array(used);
+      copy.set(data.subarray(0, this.#dataLength));
+      return copy;
+    }
+    // What lies behind may be of a series that was dropped: decoders read it, but never use it.
+    this.#data = new Uint8Array(data.length);
+    return data.subarray(0, used);
+  }
+}
+
+function grown(list: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>;
+function grown(list: Uint32Array<ArrayBuffer>): Uint32Array<ArrayBuffer>;
+function grown(list: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffer>;
+function grown(list: Uint8Array | Uint32Array | Float64Array): Uint8Array | Uint32Array | Float64Array {
+  const larger = new (list.constructor as new (length: number) => typeof list)(list.length * 2);
+  larger.set(list as never);
+  return larger;
 }
 
 /** Walks the series of a stream's frames. Keeps the stream's symbols; frames must come in order. */

@@ -213,6 +213,7 @@ export class WalWriter {
       await this.sync();
     } finally {
       closeSync(this.#fd);
+      this.#failed ??= new UnavailableError("write-ahead log: closed");
     }
   }
 }

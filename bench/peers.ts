@@ -1,0 +1,164 @@
+/**
+ * The programs that are measured beside each other: `cairn all`, Debian's Prometheus (or the one that PROMETHEUS names)
+ * and VictoriaMetrics, each on its own folder and loopback ports.
+ */
+import { spawn, spawnSync } from "node:child_process";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { type Agent, request } from "node:http";
+import { createServer } from "node:net";
+import { join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { row } from "./measure.ts";
+
+export interface Server {
+  readonly name: string;
+  readonly pid: number;
+  readonly folder: string;
+  readonly write: string;
+  readonly query: string;
+  readonly kill: () => void;
+}
+
+interface Program {
+  readonly command: string;
+  readonly flags: readonly string[];
+  readonly ready: string;
+  readonly write: string;
+  /** Where writes go, when it is not the port of queries. */
+  readonly writePort?: number;
+}
+
+/** Ours first: it is what the others are compared with. */
+export const NAMES = ["cairn", "victoria-metrics", "prometheus"] as const;
+
+const MAIN = resolve(import.meta.dirname, "../main.ts");
+
+function program(name: string, folder: string, port: number, writePort: number): Program {
+  if (name === "cairn") {
+    const flags = [
+      // As the `cairn` script starts it.
+      "--max-semi-space-size=2",
+      MAIN,
+      "all",
+      `--data-dir=${folder}`,
+      `--http-address=127.0.0.1:${port}`,
+      "--grpc-address=127.0.0.1:0",
+      `--remote-write.address=127.0.0.1:${writePort}`,
+      "--no-self-monitor",
+      "--tsdb.too-far-in-future.time-window=0s",
+      // How soon uploaded blocks are served from the bucket too, beside the local ones.
+      `--sync-block-duration=${process.env["BENCH_SYNC"] ?? "5s"}`,
+    ];
+    return { command: process.execPath, flags, ready: "/-/ready", write: "/api/v1/receive", writePort };
+  }
+  if (name === "prometheus") {
+    writeFileSync(`${folder}.yml`, "global: {scrape_interval: 60s}\n");
+    const flags = [
+      `--config.file=${folder}.yml`,
+      `--storage.tsdb.path=${folder}`,
+      `--web.listen-address=127.0.0.1:${port}`,
+      "--web.enable-remote-write-receiver",
+      "--storage.tsdb.retention.time=10y",
+      "--query.max-samples=500000000",
+    ];
+    return { command: process.env["PROMETHEUS"] ?? name, flags, ready: "/-/ready", write: "/api/v1/write" };
+  }
+  const flags = [
+    `-storageDataPath=${folder}`,
+    `-httpListenAddr=127.0.0.1:${port}`,
+    "-retentionPeriod=10y",
+    "-search.disableCache=true",
+    "-search.latencyOffset=0s",
+    "-search.maxUniqueTimeseries=10000000",
+  ];
+  return { command: name, flags, ready: "/health", write: "/api/v1/write" };
+}
+
+/** Those that are installed, ready; one that is not is named in the table. */
+export async function startAll(print: (line: string) => void, folder: string): Promise<Server[]> {
+  const running: Server[] = [];
+  try {
+    for (const name of NAMES) {
+      const port = await freePort();
+      const { command, flags, ready, write, writePort } = program(name, join(folder, name), port, await freePort());
+      if (spawnSync("sh", ["-c", `command -v ${command}`]).status !== 0) {
+        print(row([`${name} is not installed`, "", "", "apt-get install it to compare"]));
+        continue;
+      }
+      const child = spawn(command, flags, { stdio: "ignore" });
+      const kill = (): void => void child.kill("SIGKILL");
+      process.once("exit", kill);
+      const base = `http://127.0.0.1:${port}`;
+      running.push({
+        name,
+        pid: child.pid!,
+        folder: join(folder, name),
+        write: `http://127.0.0.1:${writePort ?? port}${write}`,
+        query: `${base}/api/v1`,
+        kill,
+      });
+      await untilOk(`${base}${ready}`);
+    }
+  } catch (error) {
+    for (const server of running) server.kill();
+    throw error;
+  }
+  return running;
+}
+
+/** Kills them and removes the folder. */
+export async function stopAll(running: readonly Server[], folder: string): Promise<void> {
+  for (const server of running) server.kill();
+  await sleep(300);
+  rmSync(folder, { recursive: true, force: true });
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", () => done()));
+  const { port } = server.address() as { port: number };
+  await new Promise((done) => server.close(done));
+  return port;
+}
+
+async function untilOk(url: string): Promise<void> {
+  for (let i = 0; i < 300; i++) {
+    const answer = await fetch(url).catch(() => undefined);
+    if (answer?.ok === true) return;
+    await sleep(100);
+  }
+  throw new Error(`${url} is not ready after 30 s`);
+}
+
+/** Sends a remote-write 1.0 body. @throws when it is refused. */
+export function post(agent: Agent, server: Server, body: Uint8Array): Promise<void> {
+  const headers = {
+    "content-type": "application/x-protobuf",
+    "content-encoding": "snappy",
+    "content-length": body.length,
+  };
+  return new Promise((done, fail) => {
+    const call = request(server.write, { method: "POST", agent, headers }, (answer) => {
+      let text = "";
+      answer.setEncoding("utf8").on("data", (part: string) => (text += part));
+      answer.on("end", () => {
+        if (answer.statusCode! < 300) done();
+        else fail(new Error(`${server.name} answered ${answer.statusCode} to a write: ${text.slice(0, 300)}`));
+      });
+    });
+    call.on("error", fail);
+    call.end(body);
+  });
+}
+
+/** Asks the query API, without VictoriaMetrics's cache. @throws when it does not succeed. */
+export async function ask(server: Server, path: string, params: Readonly<Record<string, string>>): Promise<string> {
+  const answer = await fetch(`${server.query}/${path}?${new URLSearchParams({ ...params, nocache: "1" }).toString()}`);
+  const text = await answer.text();
+  if (!answer.ok) throw new Error(`${server.name}: ${text.slice(0, 300)}`);
+  return text;
+}
+
+export function loadAverage(): string {
+  return readFileSync("/proc/loadavg", "utf8").split(" ").slice(0, 3).join(" ");
+}

@@ -1,0 +1,93 @@
+import { expect, test } from "vitest";
+import { createEnv } from "#libs/kit/env.ts";
+import { silentLog } from "#libs/kit/log.ts";
+import { createMatcher } from "#libs/model/matcher.ts";
+import { framesOf } from "#libs/storeapi/frames.ts";
+import type { SeriesRequest } from "#libs/storeapi/store.ts";
+import { append, headFolder, HOUR, intHistogram, MINUTE, type SeenSample, seen, T0 } from "../../test/support/head.ts";
+import { TenantStore } from "./tenant-store.ts";
+
+const REQUEST: SeriesRequest = {
+  mint: 0,
+  maxt: 2e12,
+  matchers: [{ type: "=~", name: "__name__", value: ".+" }],
+  skipChunks: false,
+  withoutLabels: [],
+  limit: 0,
+  partialResponse: false,
+};
+
+let now = T0;
+const { env } = createEnv(silentLog(), () => now++, new AbortController().signal);
+
+function open(folder: string): Promise<TenantStore> {
+  const options = { rangeMs: 2 * HOUR, seriesMax: 1000, seed: 1, outOfOrderMs: 24 * HOUR, log: silentLog() };
+  return TenantStore.open("t", folder, ["tenant_id", "t"], options, env);
+}
+
+async function samplesOf(store: TenantStore): Promise<Record<string, readonly SeenSample[]>> {
+  const series = await seen(framesOf(store.series(REQUEST, new AbortController().signal), () => undefined));
+  return Object.fromEntries(series.map(({ pairs, samples }) => [pairs[1], samples]));
+}
+
+test("late samples before, across and after a cut are read in their places, from head and blocks, also after a restart", async () => {
+  const folder = headFolder();
+  const store = await open(folder);
+  const minutes = Array.from({ length: 4 * 60 }, (_, i) => [T0 + i * MINUTE, i] as const);
+  const h = (i: number) => intHistogram([[0, 2]], [i, i]);
+  const inOrder = minutes.filter(([, i]) => i % 3 !== 1);
+  const late = minutes.filter(([, i]) => i % 3 === 1);
+  append(store.head, ["__name__", "f"], inOrder);
+  append(
+    store.head,
+    ["__name__", "h"],
+    inOrder.map(([time, i]) => [time, h(i)] as const),
+  );
+  for (const [time, i] of late.slice(0, 60)) {
+    append(store.head, ["__name__", "f"], [[time, i]]);
+    append(store.head, ["__name__", "h"], [[time, h(i)]]);
+  }
+  const check = async (from: TenantStore, what: string): Promise<void> => {
+    const { f, h: histograms } = await samplesOf(from);
+    expect(f, what).toEqual(minutes);
+    expect(histograms, what).toEqual(minutes.map(([time, i]) => [time, [i, i]]));
+  };
+  await store.cut(async () => undefined);
+  // Of a time that blocks have already.
+  for (const [time, i] of late.slice(60).reverse()) {
+    append(store.head, ["__name__", "f"], [[time, i]]);
+    append(store.head, ["__name__", "h"], [[time, h(i)]]);
+  }
+  append(store.head, ["__name__", "f"], [[T0 + MINUTE, 1]]);
+  expect(store.blocks.map(({ meta }) => [meta.minTime - T0, meta.compaction.hints])).toEqual([
+    [0, ["from-out-of-order"]],
+    [2 * HOUR, ["from-out-of-order"]],
+    [0, undefined],
+  ]);
+  await check(store, "after the cut");
+  await store.close();
+  const again = await open(folder);
+  await check(again, "after a restart");
+  expect(
+    await again.deleteSeries([createMatcher({ type: "=", name: "__name__", value: "f" })], 0, T0 + 30 * MINUTE),
+  ).toBe(1);
+  await again.close();
+});
+
+test("a reader that began before a cut has everything, whichever side it came from", async () => {
+  const store = await open(headFolder());
+  const samples = Array.from({ length: 4 * 60 }, (_, i) => [T0 + i * MINUTE, i] as const);
+  for (let s = 0; s < 30; s++) append(store.head, ["__name__", `m${s}`], samples);
+  const reads = Array.from({ length: 20 }, async (_, i) => {
+    for (let turn = 0; turn < i; turn++) await new Promise((resolve) => setImmediate(resolve));
+    return samplesOf(store);
+  });
+  const cut = store.cut(async () => undefined);
+  for (const read of await Promise.all(reads)) {
+    expect(Object.keys(read)).toHaveLength(30);
+    for (const values of Object.values(read)) expect(values).toEqual(samples);
+  }
+  await cut;
+  expect(store.blocks.length).toBeGreaterThan(0);
+  await store.close();
+});
