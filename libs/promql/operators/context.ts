@@ -7,6 +7,7 @@ import type { QueryStorage } from "../storage.ts";
 import type { Expr } from "../parser/ast.ts";
 import type { Steps, Tile } from "../tile.ts";
 import type { NameRemoval } from "./labels.ts";
+import type { SampleCounts } from "../statistics.ts";
 import type { SharedResults } from "./shared.ts";
 
 /** What one query has in memory: counted where series are loaded and where results are kept. */
@@ -86,6 +87,8 @@ export interface EvalContext {
   readonly defaultStepMs: number;
   readonly names: NameRemoval;
   readonly results: SharedResults;
+  /** Where samples are counted, if they are (statistics.ts). */
+  readonly counts?: SampleCounts | undefined;
   /** Whether start timestamps tell resets (`use-start-timestamps`). */
   readonly useStartTimestamps: boolean;
   /** Other threads to scan on; undefined: there are none. */
