@@ -26,7 +26,7 @@ export async function jsonMatrix(print: (line: string) => void): Promise<void> {
   const times: number[] = [];
   for (let i = 0; i < 9; i++) {
     const startedAt = performance.now();
-    await writeResult(result, { limit: 0, stats: false, warnings: [] }, new Slices(10));
+    await writeResult(result, { limit: 0, stats: "", analysis: false }, new Slices(10));
     times.push(performance.now() - startedAt);
   }
   const ours = summary(times);

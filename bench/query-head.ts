@@ -86,7 +86,7 @@ export async function queryHead(
         const result = instant
           ? await engine.instant(query, endMs, storage, {}, env.stopping)
           : await engine.range(query, range, storage, {}, env.stopping);
-        await writeResult(result, { limit: 0, stats: false, warnings: [] }, new Slices(10));
+        await writeResult(result, { limit: 0, stats: "", analysis: false }, new Slices(10));
         if (i === 0) continue;
         times.push(performance.now() - startedAt);
         const { user, system } = process.cpuUsage(cpu);

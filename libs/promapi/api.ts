@@ -6,12 +6,14 @@ import { Slices } from "#libs/kit/slices.ts";
 import { BUILD } from "#libs/kit/build.ts";
 import { compareLabels, type Labels } from "#libs/model/labels.ts";
 import type { MatcherSpec } from "#libs/model/matcher.ts";
-import type { Engine, QueryResult } from "#libs/promql/engine.ts";
+import type { Engine, QueryOptions, QueryResult, QueryValue } from "#libs/promql/engine.ts";
+import { explainQuery } from "#libs/promql/explain.ts";
 import type { Expr } from "#libs/promql/parser/ast.ts";
 import { ALL_OFF, type ParserOptions } from "#libs/promql/parser/options.ts";
 import { parseQuery } from "#libs/promql/parser/parser.ts";
 import { prettyExpr } from "#libs/promql/parser/pretty.ts";
 import { selectorsOf } from "#libs/promql/parser/walk.ts";
+import type { QueryRange } from "#libs/promql/plan/pass.ts";
 import type { QueryStorage } from "#libs/promql/storage.ts";
 import { type SeriesExemplars, writeExemplars } from "./exemplars.ts";
 import { JsonWriter } from "./json-writer.ts";
@@ -91,8 +93,23 @@ export interface ApiOptions {
   readonly flags: Readonly<Record<string, string>>;
   readonly startedAtMs: number;
   readonly retentionText: string;
-  /** Told of each query, for the log. */
-  readonly onQuery?: (entry: { query: string; tenant: string; tookMs: number; samples: number }) => void;
+  /** Told of each query, also of those that failed. */
+  readonly onQuery?: (entry: QueryEntry) => void;
+}
+
+/** One query, as the log of slow ones has it. */
+export interface QueryEntry extends QueryRange {
+  readonly tenant: string;
+  readonly query: string;
+  /** Of HTTP. */
+  readonly status: number;
+  /** Of the result; undefined, with what follows, of a query that failed. */
+  readonly series?: number | undefined;
+  /** Decoded. */
+  readonly samples?: number | undefined;
+  /** Of the answer. */
+  readonly bytes?: number | undefined;
+  readonly tookMs: number;
 }
 
 const POINTS_MAX = 11_000;
@@ -126,6 +143,12 @@ export class PrometheusApi {
         return this.#queryRange(request, params, signal);
       case "query_exemplars":
         return this.#queryExemplars(request, params);
+      case "query_explain": {
+        const timeMs = params.optionalTime("time", this.#options.now());
+        return this.#explain(params, { startMs: timeMs, endMs: timeMs, stepMs: 0 });
+      }
+      case "query_range_explain":
+        return this.#explain(params, rangeOf(params));
       case "parse_query":
         return success(exprToJson(this.#parse(params)));
       case "format_query":
@@ -187,73 +210,63 @@ export class PrometheusApi {
 
   async #query(request: ApiRequest, params: Params, signal: AbortSignal): Promise<ApiResponse> {
     const limit = params.limit();
-    const time = params.optionalTime("time", this.#options.now());
-    const options = queryOptions(params);
-    const text = params.get("query");
-    const storage = this.#options.source.storage(this.#source(request, params));
-    const result = await this.#evaluate(text, request, () =>
-      this.#options.engine.instant(text, time, storage, options, signal),
+    const timeMs = params.optionalTime("time", this.#options.now());
+    const range = { startMs: timeMs, endMs: timeMs, stepMs: 0 };
+    return this.#answer(request, params, range, limit, signal, (text, storage, options) =>
+      this.#options.engine.instant(text, timeMs, storage, options, signal),
     );
-    return this.#answer(result, params, limit, signal);
   }
 
   async #queryRange(request: ApiRequest, params: Params, signal: AbortSignal): Promise<ApiResponse> {
     const limit = params.limit();
-    const required = (name: string): string => {
-      const value = params.get(name);
-      if (value === "")
-        throw invalid(
-          name,
-          name === "step" ? 'cannot parse "" to a valid duration' : 'cannot parse "" to a valid timestamp',
-        );
-      return value;
-    };
-    required("start");
-    const startMs = params.time("start", 0);
-    required("end");
-    const endMs = params.time("end", 0);
-    if (endMs < startMs) throw invalid("end", "end timestamp must not be before start time");
-    required("step");
-    const stepMs = params.duration("step", 0);
-    if (stepMs <= 0)
-      throw invalid("step", "zero or negative query resolution step widths are not accepted. Try a positive integer");
-    // Enough for a minute's resolution over a week, or an hour's over a year.
-    if ((endMs - startMs) / stepMs > POINTS_MAX) {
-      throw new BadRequestError(
-        "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
-      );
-    }
-    const options = queryOptions(params);
-    const text = params.get("query");
-    const storage = this.#options.source.storage(this.#source(request, params));
-    const result = await this.#evaluate(text, request, () =>
-      this.#options.engine.range(text, { startMs, endMs, stepMs }, storage, options, signal),
+    const range = rangeOf(params);
+    return this.#answer(request, params, range, limit, signal, (text, storage, options) =>
+      this.#options.engine.range(text, range, storage, options, signal),
     );
-    return this.#answer(result, params, limit, signal);
   }
 
-  async #evaluate(query: string, request: ApiRequest, run: () => Promise<QueryResult>): Promise<QueryResult> {
+  /** Evaluates, writes, and tells of both. */
+  async #answer(
+    request: ApiRequest,
+    params: Params,
+    range: QueryRange,
+    limit: number,
+    signal: AbortSignal,
+    run: (query: string, storage: QueryStorage, options: QueryOptions) => Promise<QueryResult>,
+  ): Promise<ApiResponse> {
+    const shown = { limit, stats: params.get("stats"), analysis: params.boolean("analyze", false) };
+    const options = queryOptions(params, shown.stats !== "" || shown.analysis);
+    const query = params.get("query");
+    const storage = this.#options.source.storage(this.#source(request, params));
     const startedAt = performance.now();
-    try {
-      const result = await run();
+    const tell = (outcome: Pick<QueryEntry, "status" | "series" | "samples" | "bytes">): void =>
       this.#options.onQuery?.({
-        query,
         tenant: request.tenant,
+        query,
+        ...range,
+        ...outcome,
         tookMs: performance.now() - startedAt,
-        samples: result.stats.samplesLoaded,
       });
-      return result;
+    try {
+      const result = await run(query, storage, options);
+      const body = await writeResult(result, shown, new Slices(10, signal));
+      tell({
+        status: 200,
+        series: seriesIn(result.value),
+        samples: result.stats.samplesLoaded,
+        bytes: body.byteLength,
+      });
+      return { status: 200, headers: JSON_HEADERS, body };
     } catch (error) {
-      if (error instanceof Error && error.name === "ParseError") throw invalid("query", error.message);
-      if (error instanceof BadRequestError) throw invalid("query", error.message);
-      throw error;
+      const shownError = error instanceof BadRequestError ? invalid("query", error.message) : error;
+      tell({ status: reactionTo(shownError).httpStatus });
+      throw shownError;
     }
   }
 
-  async #answer(result: QueryResult, params: Params, limit: number, signal: AbortSignal): Promise<ApiResponse> {
-    const options = { limit, stats: params.get("stats") !== "", warnings: [] };
-    const body = await writeResult(result, options, new Slices(10, signal));
-    return { status: 200, headers: JSON_HEADERS, body };
+  #explain(params: Params, range: QueryRange): ApiResponse {
+    const { tree, before, after } = explainQuery(this.#parse(params), range, params.get("query"));
+    return success({ ...tree, before, after });
   }
 
   async #queryExemplars(request: ApiRequest, params: Params): Promise<ApiResponse> {
@@ -342,10 +355,51 @@ export class PrometheusApi {
   }
 }
 
-function queryOptions(params: Params): { lookbackMs: number | undefined; timeoutMs: number | undefined } {
+/** Of a range query. */
+function rangeOf(params: Params): QueryRange {
+  const required = (name: string): string => {
+    const value = params.get(name);
+    if (value === "")
+      throw invalid(
+        name,
+        name === "step" ? 'cannot parse "" to a valid duration' : 'cannot parse "" to a valid timestamp',
+      );
+    return value;
+  };
+  required("start");
+  const startMs = params.time("start", 0);
+  required("end");
+  const endMs = params.time("end", 0);
+  if (endMs < startMs) throw invalid("end", "end timestamp must not be before start time");
+  required("step");
+  const stepMs = params.duration("step", 0);
+  if (stepMs <= 0)
+    throw invalid("step", "zero or negative query resolution step widths are not accepted. Try a positive integer");
+  // Enough for a minute's resolution over a week, or an hour's over a year.
+  if ((endMs - startMs) / stepMs > POINTS_MAX) {
+    throw new BadRequestError(
+      "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
+    );
+  }
+  return { startMs, endMs, stepMs };
+}
+
+function seriesIn(value: QueryValue): number {
+  switch (value.type) {
+    case "scalar":
+    case "string":
+      return 1;
+    case "raw":
+      return value.series.length;
+    default:
+      return value.tile.labels.length;
+  }
+}
+
+function queryOptions(params: Params, statistics: boolean): QueryOptions {
   const timeout = params.duration("timeout", -1);
   const lookback = params.duration("lookback_delta", -1);
-  return { lookbackMs: lookback > 0 ? lookback : undefined, timeoutMs: timeout >= 0 ? timeout : undefined };
+  return { lookbackMs: lookback > 0 ? lookback : undefined, timeoutMs: timeout >= 0 ? timeout : undefined, statistics };
 }
 
 function limitWarning(warnings: readonly string[], count: number, limit: number): readonly string[] {

@@ -36,6 +36,7 @@ export function exprToJson(expr: Expr): Json {
     case "paren":
       return { type: "parenExpr", expr: exprToJson(expr.expr) };
     case "invariant":
+    case "shared":
       return exprToJson(expr.expr);
     case "binary":
       return {

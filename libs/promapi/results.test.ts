@@ -16,6 +16,6 @@ test("a request that is cancelled while its answer is written ends", async () =>
   };
   const abort = new AbortController();
   setImmediate(() => abort.abort(new Error("gone")));
-  const options = { limit: 0, stats: false, warnings: [] };
+  const options = { limit: 0, stats: "", analysis: false };
   await expect(writeResult(result, options, new Slices(1, abort.signal))).rejects.toThrow("gone");
 });

@@ -1,8 +1,10 @@
 /** Query results as the HTTP API's JSON. */
 import type { Slices } from "#libs/kit/slices.ts";
 import { formatPlain } from "#libs/model/float.ts";
+import { quoteGo } from "#libs/model/labels.ts";
 import type { NativeHistogram } from "#libs/model/native-histogram.ts";
 import { listBuckets } from "#libs/model/native-histogram/bounds.ts";
+import type { Analysis } from "#libs/promql/explain.ts";
 import type { QueryResult, QueryValue, RawSeries } from "#libs/promql/engine.ts";
 import { ABSENT, FLOAT, HISTOGRAM, histogramAt, type Steps, stepTime, type Tile } from "#libs/promql/tile.ts";
 import { formatScalarTimestamp, formatTimestamp, JsonWriter } from "./json-writer.ts";
@@ -12,8 +14,9 @@ const NOTES_SHOWN_MAX = 10;
 export interface ResultOptions {
   /** Most series; 0 is all. More adds a warning. */
   readonly limit: number;
-  readonly stats: boolean;
-  readonly warnings: readonly string[];
+  /** The parameter: "" for none. */
+  readonly stats: string;
+  readonly analysis: boolean;
 }
 
 /** Of 11,000 points each they take some milliseconds. */
@@ -29,12 +32,20 @@ export async function writeResult(
   slices: Slices,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const out = new JsonWriter();
-  const warnings = [...options.warnings, ...shown(result.warnings, "warning")];
+  const warnings = shown(result.warnings, "warning");
   out.raw('{"status":"success","data":{"resultType":"');
   for (const _ of writeValue(out, result.value, options, warnings)) if (slices.due) await slices.breathe();
-  if (options.stats) {
+  if (options.stats !== "") {
     out.raw(',"stats":');
     out.value(statsOf(result));
+    if (options.stats !== "true" && options.stats !== "all") {
+      const refused = "is deprecated and will be rejected in the next major release";
+      warnings.push(`value ${quoteGo(options.stats)} for parameter "stats" ${refused}, use "true" or "all"`);
+    }
+  }
+  if (options.analysis && result.analysis !== undefined) {
+    out.raw(',"analysis":');
+    out.value(analysisOf(result.analysis));
   }
   out.raw("}");
   writeNotes(out, warnings, shown(result.infos, "info"));
@@ -205,11 +216,30 @@ function statsOf({ stats }: QueryResult): object {
       execTotalTime: seconds,
     },
     samples: {
-      totalQueryableSamples: stats.samplesLoaded,
-      samplesRead: stats.samplesLoaded,
+      totalQueryableSamples: stats.counts?.queryable ?? 0,
+      samplesRead: stats.counts?.read ?? 0,
       peakSamples: stats.samplesPeak,
     },
   };
+}
+
+/** As Thanos's, with what we know more of each operator. */
+function analysisOf({ name, statistics, selfMs, children }: Analysis): object {
+  const shown = statistics && {
+    executionTime: formatMs(statistics.totalMs),
+    selfTime: formatMs(selfMs),
+    totalSamples: statistics.samples,
+    peakSamples: statistics.samplesPeak,
+    peakBytes: statistics.bytesPeak,
+    series: statistics.series,
+    values: statistics.values,
+  };
+  return { name, ...shown, children: children.map(analysisOf) };
+}
+
+/** A duration that Go reads. */
+function formatMs(ms: number): string {
+  return `${ms.toFixed(3)}ms`;
 }
 
 function truncate(options: ResultOptions, written: number, warnings: string[]): boolean {

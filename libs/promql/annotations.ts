@@ -12,12 +12,12 @@ export type HistogramOperation = "addition" | "subtraction" | "aggregation";
 
 /** Buckets that had to be made monotonic, for one or more samples. */
 interface Monotonicity {
-  samples: number;
-  firstMs: number;
-  lastMs: number;
-  minBucket: number;
-  maxBucket: number;
-  maxDiff: number;
+  readonly samples: number;
+  readonly firstMs: number;
+  readonly lastMs: number;
+  readonly minBucket: number;
+  readonly maxBucket: number;
+  readonly maxDiff: number;
 }
 
 interface Annotation {
@@ -38,11 +38,11 @@ export class Annotations {
 
   /** A warning of PromQL, or without a position one of the storage. */
   warn(text: string, at?: Span): void {
-    this.#notes.set(text, { isWarning: true, text, at });
+    this.add({ isWarning: true, text, at });
   }
 
   info(text: string, at: Span): void {
-    this.#notes.set(text, { isWarning: false, text, at });
+    this.add({ isWarning: false, text, at });
   }
 
   mixedFloatsHistograms(metric: string, at: Span): void {
@@ -104,29 +104,26 @@ export class Annotations {
       "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)",
       metric,
     );
-    const first = this.#notes.get(text);
-    const known = first?.monotonicity;
     const { minBucket, maxBucket, maxDiff } = figures;
-    this.#notes.set(text, {
-      isWarning: false,
-      text,
-      at: first?.at ?? at,
-      monotonicity: {
-        samples: 1 + (known?.samples ?? 0),
-        firstMs: Math.min(timeMs, known?.firstMs ?? Infinity),
-        lastMs: Math.max(timeMs, known?.lastMs ?? -Infinity),
-        minBucket: Math.min(minBucket, known?.minBucket ?? Infinity),
-        maxBucket: Math.max(maxBucket, known?.maxBucket ?? -Infinity),
-        maxDiff: Math.max(maxDiff, known?.maxDiff ?? -Infinity),
-      },
-    });
+    const monotonicity = { samples: 1, firstMs: timeMs, lastMs: timeMs, minBucket, maxBucket, maxDiff };
+    this.add({ isWarning: false, text, at, monotonicity });
   }
 
   startTimeOverlap(metric: string, at: Span): void {
     const text = `sample has start time that overlaps with previous sample timestamp for metric ${quoteGo(metric)}`;
+    this.add({ isWarning: true, text, at, occurrences: 1 });
+  }
+
+  /** All notes go through here. */
+  add(note: Annotation): void {
+    const { text } = note;
     const first = this.#notes.get(text);
-    const occurrences = 1 + (first?.occurrences ?? 0);
-    this.#notes.set(text, { isWarning: true, text, at: first?.at ?? at, occurrences });
+    this.#notes.set(text, first === undefined ? note : joined(first, note));
+  }
+
+  /** Adds all notes to others, each where `move` puts it. */
+  repeat(into: Annotations, move: (at: Span) => Span): void {
+    for (const note of this.#notes.values()) into.add({ ...note, at: note.at && move(note.at) });
   }
 
   get warnings(): string[] {
@@ -156,6 +153,40 @@ export class Annotations {
   #position(span: Span): string {
     const lines = this.#query.slice(0, span.from).split("\n");
     return `${lines.length}:${Buffer.byteLength(lines.at(-1)!) + 1}`;
+  }
+}
+
+/** Two notes of one text. */
+function joined(first: Annotation, next: Annotation): Annotation {
+  const { at } = first;
+  const [a, b] = [first.monotonicity, next.monotonicity];
+  if (a !== undefined && b !== undefined) {
+    const monotonicity = {
+      samples: a.samples + b.samples,
+      firstMs: Math.min(a.firstMs, b.firstMs),
+      lastMs: Math.max(a.lastMs, b.lastMs),
+      minBucket: Math.min(a.minBucket, b.minBucket),
+      maxBucket: Math.max(a.maxBucket, b.maxBucket),
+      maxDiff: Math.max(a.maxDiff, b.maxDiff),
+    };
+    return { ...next, at, monotonicity };
+  }
+  if (first.occurrences === undefined || next.occurrences === undefined) return next;
+  return { ...next, at, occurrences: first.occurrences + next.occurrences };
+}
+
+/** Notes of a part of a query: handed on as they come, and kept to be repeated at another part. */
+export class RepeatableNotes extends Annotations {
+  readonly #into: Annotations;
+
+  constructor(into: Annotations) {
+    super("");
+    this.#into = into;
+  }
+
+  override add(note: Annotation): void {
+    super.add(note);
+    this.#into.add(note);
   }
 }
 

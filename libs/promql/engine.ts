@@ -17,15 +17,19 @@ import { EVALUATOR } from "./operators/evaluate.ts";
 import { collectVector, evaluateScalar } from "./operators/evaluator.ts";
 import { forEachInSlices, mergeInSlices, pickInSlices, sortInSlices } from "./operators/in-slices.ts";
 import { NameRemoval } from "./operators/labels.ts";
+import { SharedResults } from "./operators/shared.ts";
 import { rangeSamples } from "./operators/range-samples.ts";
 import { type Expr, unwrapParens } from "./parser/ast.ts";
 import { TYPE_NAMES, typeOf } from "./parser/check.ts";
 import type { ParserOptions } from "./parser/options.ts";
 import { parseQuery } from "./parser/parser.ts";
+import { selectsNothing } from "./plan/passes/matchers.ts";
 import type { Pass } from "./plan/pass.ts";
 import { planQuery } from "./plan/plan.ts";
+import { type Analysis, analyze } from "./explain.ts";
 import type { ScanPool } from "./scan-pool.ts";
-import type { QueryStorage } from "./storage.ts";
+import { type SampleCounts, Statistics } from "./statistics.ts";
+import type { QueryStorage, SeriesBatch } from "./storage.ts";
 import { constantTile, type Steps, type Tile } from "./tile.ts";
 
 export interface EngineOptions {
@@ -72,16 +76,23 @@ export interface QueryResult {
   readonly warnings: readonly string[];
   readonly infos: readonly string[];
   readonly stats: {
+    /** Decoded. */
     readonly samplesLoaded: number;
     readonly samplesPeak: number;
     readonly bytesPeak: number;
     readonly tookMs: number;
+    /** By Prometheus's rules; undefined when statistics were not asked for. */
+    readonly counts?: Readonly<SampleCounts> | undefined;
   };
+  /** The operators and what each did, when statistics were asked for. */
+  readonly analysis?: Analysis | undefined;
 }
 
 export interface QueryOptions {
   readonly lookbackMs?: number | undefined;
   readonly timeoutMs?: number | undefined;
+  /** Collects statistics, which takes its time. */
+  readonly statistics?: boolean | undefined;
 }
 
 export class Engine {
@@ -160,25 +171,30 @@ export class Engine {
     );
     const annotations = new Annotations(query);
     const budget = new QueryBudget(this.#options.samplesMax, this.#options.memoryBytesMax ?? Infinity);
+    const statistics = options.statistics === true ? new Statistics(budget) : undefined;
     const range = { startMs: steps.startMs, endMs, stepMs: steps.stepMs };
     const plan = planQuery(expr, range, query, this.#options.passes);
     try {
       const value = await evaluate(plan.expr, {
-        evaluator: EVALUATOR,
+        evaluator: statistics?.evaluator ?? EVALUATOR,
         steps,
-        storage,
+        storage: sparing(storage),
         annotations,
         budget,
         slices: new Slices(10, stop),
         signal: stop,
         lookbackMs: options.lookbackMs ?? this.#options.lookbackMs,
         defaultStepMs: this.#options.defaultStepMs,
+        results: new SharedResults(budget),
         names: new NameRemoval(this.#options.delayedNameRemoval === true),
         useStartTimestamps: this.#options.useStartTimestamps === true,
         scanPool: this.#options.scanPool,
       });
+      // The samples of a range that is itself the result pass no operator.
+      if (value.type === "raw" && plan.expr.kind === "matrix") statistics?.counts.addSeries(value.series);
       return {
         value,
+        analysis: statistics && analyze(plan.expr, statistics),
         warnings: annotations.warnings,
         infos: annotations.infos,
         stats: {
@@ -186,12 +202,26 @@ export class Engine {
           samplesPeak: budget.samplesPeak,
           bytesPeak: budget.bytesPeak,
           tookMs: performance.now() - startedAt,
+          counts: statistics?.counts,
         },
       };
     } finally {
       done.abort();
     }
   }
+}
+
+/** Does not ask for what contradicts itself. */
+function sparing(storage: QueryStorage): QueryStorage {
+  return {
+    select: (request, onWarning, signal) =>
+      selectsNothing(request.matchers) ? nothing() : storage.select(request, onWarning, signal),
+  };
+}
+
+// oxlint-disable-next-line require-yield, typescript/require-await -- the contract is asynchronous
+async function* nothing(): AsyncGenerator<SeriesBatch> {
+  return;
 }
 
 function stringOf(expr: Expr): string {

@@ -96,10 +96,10 @@ export const start: StartComponent<EvaluateConfig> = async (config, context) => 
     flags: config.flags,
     startedAtMs: config.startedAtMs,
     retentionText: formatDuration(config.retentionMs),
-    onQuery: ({ query, tenant, tookMs, samples }) => {
-      metrics.samples.inc(samples);
-      if (querier.slowQueryMs > 0 && tookMs > querier.slowQueryMs)
-        env.log.warn({ tenant, query, tookMs: Math.round(tookMs), samples }, "slow query");
+    onQuery: (entry) => {
+      metrics.samples.inc(entry.samples ?? 0);
+      if (querier.slowQueryMs > 0 && entry.tookMs > querier.slowQueryMs)
+        env.log.warn({ ...entry, tookMs: Math.round(entry.tookMs) }, "slow query");
     },
   });
   return {

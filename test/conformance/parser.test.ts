@@ -341,6 +341,7 @@ function goShape(root: Expr, input: string): Json {
       case "paren":
         return { $t: "ParenExpr", Expr: shape(expr.expr), PosRange };
       case "invariant":
+      case "shared":
         throw new Error("a parser makes none");
       case "binary":
         return {

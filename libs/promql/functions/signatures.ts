@@ -1,5 +1,11 @@
-/** The functions of the language: names, types of arguments and result. What the type check and the API need. */
+/**
+ * The functions of the language: names, types of arguments and result. What the type check and the API need. Those of
+ * the tables have the arguments of their table, unless they are named again.
+ */
 import type { ValueType } from "../parser/ast.ts";
+import { DATE_FUNCTIONS } from "./dates.ts";
+import { RANGE_FUNCTIONS } from "./over-time.ts";
+import { HISTOGRAM_FUNCTIONS, VALUE_FUNCTIONS } from "./scalar-math.ts";
 
 export interface Signature {
   readonly args: readonly ValueType[];
@@ -30,19 +36,25 @@ function each(names: string, args: readonly ValueType[], extras?: Extras): Recor
 const EXPERIMENTAL = { experimental: true } as const;
 const SCALAR = { returns: "scalar" } as const;
 
+/** Functions of one table, which say no more of themselves below. */
+function all(
+  table: ReadonlyMap<string, unknown>,
+  args: readonly ValueType[],
+  extras?: Extras,
+): Record<string, Signature> {
+  return each([...table.keys()].join(" "), args, extras);
+}
+
 export const SIGNATURES: Readonly<Record<string, Signature>> = {
-  ...each("abs ceil exp floor ln log10 log2 sgn sqrt deg rad", ["vector"]),
-  ...each("sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh", ["vector"]),
-  ...each("absent sort sort_desc timestamp", ["vector"]),
-  ...each("histogram_avg histogram_count histogram_sum histogram_stddev histogram_stdvar", ["vector"]),
-  ...each("start_timestamp", ["vector"], EXPERIMENTAL),
-  ...each("day_of_month day_of_week day_of_year days_in_month hour minute month year", ["vector"], { variadic: 1 }),
-  ...each("rate increase delta irate idelta resets changes deriv", ["matrix"]),
-  ...each("avg_over_time min_over_time max_over_time sum_over_time count_over_time", ["matrix"]),
-  ...each("first_over_time last_over_time present_over_time absent_over_time", ["matrix"]),
-  ...each("stddev_over_time stdvar_over_time", ["matrix"]),
+  ...all(VALUE_FUNCTIONS, ["vector"]),
+  ...all(HISTOGRAM_FUNCTIONS, ["vector"]),
+  ...all(DATE_FUNCTIONS, ["vector"], { variadic: 1 }),
+  ...all(RANGE_FUNCTIONS, ["matrix"]),
   ...each("mad_over_time ts_of_first_over_time ts_of_last_over_time", ["matrix"], EXPERIMENTAL),
   ...each("ts_of_max_over_time ts_of_min_over_time", ["matrix"], EXPERIMENTAL),
+  ...each("absent sort sort_desc timestamp", ["vector"]),
+  ...each("absent_over_time", ["matrix"]),
+  ...each("start_timestamp", ["vector"], EXPERIMENTAL),
   ...each("pi time", [], SCALAR),
   ...each("start end range step", [], { ...SCALAR, ...EXPERIMENTAL }),
   ...each("max_of min_of", ["scalar", "scalar"], { ...SCALAR, ...EXPERIMENTAL }),

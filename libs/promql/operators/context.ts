@@ -7,11 +7,13 @@ import type { QueryStorage } from "../storage.ts";
 import type { Expr } from "../parser/ast.ts";
 import type { Steps, Tile } from "../tile.ts";
 import type { NameRemoval } from "./labels.ts";
+import type { SampleCounts } from "../statistics.ts";
+import type { SharedResults } from "./shared.ts";
 
 /** What one query has in memory: counted where series are loaded and where results are kept. */
 export class QueryBudget {
   readonly #samplesMax: number;
-  readonly #bytesMax: number;
+  readonly bytesMax: number;
   #samples = 0;
   #bytes = 0;
   samplesLoaded = 0;
@@ -20,7 +22,7 @@ export class QueryBudget {
 
   constructor(samplesMax: number, bytesMax: number) {
     this.#samplesMax = samplesMax;
-    this.#bytesMax = bytesMax;
+    this.bytesMax = bytesMax;
   }
 
   /** Samples of one series, gone with the next. */
@@ -36,6 +38,13 @@ export class QueryBudget {
     this.#check(0, 0);
   }
 
+  /** Holds what the query can do without, if there is room. */
+  tryHold(bytes: number): boolean {
+    if (this.#bytes + bytes > this.bytesMax) return false;
+    this.hold(0, bytes);
+    return true;
+  }
+
   #check(passingSamples: number, passingBytes: number): void {
     const samples = this.#samples + passingSamples;
     const bytes = this.#bytes + passingBytes;
@@ -47,10 +56,10 @@ export class QueryBudget {
           ` (--query.max-samples is ${this.#samplesMax}; narrow the selectors, shorten the range or raise it)`,
       );
     }
-    if (bytes > this.#bytesMax) {
+    if (bytes > this.bytesMax) {
       throw new LimitError(
-        `the query needs more than ${this.#bytesMax} bytes of memory` +
-          ` (--query.max-memory is ${this.#bytesMax}; narrow the selectors, shorten the range or raise it)`,
+        `the query needs more than ${this.bytesMax} bytes of memory` +
+          ` (--query.max-memory is ${this.bytesMax}; narrow the selectors, shorten the range or raise it)`,
       );
     }
   }
@@ -77,6 +86,9 @@ export interface EvalContext {
   /** Step of subqueries that name none. */
   readonly defaultStepMs: number;
   readonly names: NameRemoval;
+  readonly results: SharedResults;
+  /** Where samples are counted, if they are (statistics.ts). */
+  readonly counts?: SampleCounts | undefined;
   /** Whether start timestamps tell resets (`use-start-timestamps`). */
   readonly useStartTimestamps: boolean;
   /** Other threads to scan on; undefined: there are none. */

@@ -24,6 +24,7 @@ import { splitLarge } from "./in-slices.ts";
 import { mergeNameless } from "./names.ts";
 import { scalarBinary } from "./scalar-binary.ts";
 import { selectInstant } from "./select-instant.ts";
+import { sharedResult } from "./shared.ts";
 import { vectorScalar } from "./vector-scalar.ts";
 import { setOperation } from "./vector-set.ts";
 import { vectorVector } from "./vector-vector.ts";
@@ -36,6 +37,8 @@ function vector(expr: Expr, context: EvalContext): AsyncGenerator<Tile> {
       return evaluateVector(expr.expr, context);
     case "invariant":
       return repeat(expr.expr, context);
+    case "shared":
+      return sharedResult(expr, context);
     case "selector":
       return selectInstant(expr, context, "value");
     case "unary":

@@ -49,7 +49,7 @@ export async function collectTiles(tiles: AsyncIterable<Tile>, context: EvalCont
 }
 
 /** Of the histograms of series `s`; what holds them costs a few words more. */
-function histogramBytes(tile: Tile, s: number, count: number): number {
+export function histogramBytes(tile: Tile, s: number, count: number): number {
   if (tile.histograms === undefined) return 0;
   let samples = 0;
   for (let at = s * count; at < (s + 1) * count; at++) {

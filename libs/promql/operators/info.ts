@@ -89,6 +89,7 @@ function reference(expr: Expr): { timeMs: number | undefined; offsetMs: number }
     case "paren":
     case "unary":
     case "invariant":
+    case "shared":
       return reference(expr.expr);
     case "aggregate":
       return (expr.param && reference(expr.param)) ?? reference(expr.expr);

@@ -48,6 +48,7 @@ export function haveOneName(expr: Expr): boolean {
       return haveOneName(expr.selector);
     case "paren":
     case "invariant":
+    case "shared":
     case "subquery":
       return haveOneName(expr.expr);
     case "unary":

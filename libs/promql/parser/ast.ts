@@ -181,6 +181,14 @@ export interface StepInvariant {
   readonly expr: Expr;
 }
 
+/** Made by the planner only: stands in the query more than once, everywhere with the same `id`. */
+export interface SharedExpr {
+  readonly kind: "shared";
+  readonly span: Span;
+  readonly id: number;
+  readonly expr: Expr;
+}
+
 export type Expr =
   | NumberLiteral
   | StringLiteral
@@ -192,7 +200,8 @@ export type Expr =
   | BinaryExpr
   | AggregateExpr
   | CallExpr
-  | StepInvariant;
+  | StepInvariant
+  | SharedExpr;
 
 /** Whether an operator compares. */
 export function isComparison(op: BinaryOp): op is ComparisonOp {

@@ -34,6 +34,7 @@ export function typeOf(expr: Expr): ValueType {
       case "unary":
       case "paren":
       case "invariant":
+      case "shared":
         node = node.expr;
         break;
       case "binary":
@@ -49,7 +50,7 @@ export function typeOf(expr: Expr): ValueType {
   }
 }
 
-type Spine = Extract<Expr, { kind: "unary" | "paren" | "invariant" | "binary" | "subquery" }>;
+type Spine = Extract<Expr, { kind: "unary" | "paren" | "invariant" | "shared" | "binary" | "subquery" }>;
 
 function typeOfOperand(expr: Exclude<Expr, Exclude<Spine, { kind: "subquery" }>>): ValueType {
   switch (expr.kind) {
@@ -129,6 +130,7 @@ class Checker {
     switch (expr.kind) {
       case "paren":
       case "invariant":
+      case "shared":
         return inner;
       case "unary":
         if (inner !== "scalar" && inner !== "vector") {
@@ -267,9 +269,17 @@ class Checker {
 }
 
 function isSpine(expr: Expr): expr is Spine {
-  const { kind } = expr;
-  return kind === "unary" || kind === "paren" || kind === "invariant" || kind === "binary" || kind === "subquery";
+  return SPINE.has(expr.kind);
 }
+
+const SPINE: ReadonlySet<Expr["kind"]> = new Set([
+  "unary",
+  "paren",
+  "invariant",
+  "shared",
+  "binary",
+  "subquery",
+] satisfies Spine["kind"][]);
 
 function isBlank(char: string | undefined): boolean {
   return char === " " || char === "\t" || char === "\n" || char === "\r";

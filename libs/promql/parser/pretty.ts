@@ -37,6 +37,7 @@ class Prettifier {
       case "matrix":
         return `${indent}${formatExpr(expr)}`;
       case "invariant":
+      case "shared":
         return this.pretty(expr.expr, level);
       case "unary":
         return `${indent}${expr.op}${this.pretty(expr.expr, level).trim()}`;

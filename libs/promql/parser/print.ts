@@ -28,6 +28,7 @@ export function formatExpr(expr: Expr): string {
     case "paren":
       return `(${formatExpr(expr.expr)})`;
     case "invariant":
+    case "shared":
       return formatExpr(expr.expr);
     case "binary":
       return `${formatExpr(expr.lhs)} ${formatOperator(expr)} ${formatExpr(expr.rhs)}`;

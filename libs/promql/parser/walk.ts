@@ -17,6 +17,7 @@ export function childrenOf(expr: Expr): readonly Expr[] {
     case "unary":
     case "paren":
     case "invariant":
+    case "shared":
       return [expr.expr];
     case "aggregate":
       return expr.param === undefined ? [expr.expr] : [expr.expr, expr.param];

@@ -35,6 +35,7 @@ export function mapChildren(expr: Expr, f: (child: Expr) => Expr): Expr {
     case "unary":
     case "paren":
     case "invariant":
+    case "shared":
       return { ...expr, expr: f(expr.expr) };
     case "aggregate":
       return { ...expr, expr: f(expr.expr), param: expr.param === undefined ? undefined : f(expr.param) };

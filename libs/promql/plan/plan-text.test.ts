@@ -60,6 +60,6 @@ describe("what is no plan", () => {
     let text = formatPlan(planOf("-x"));
     const unary = /\{"kind":"unary".*?"expr":/.exec(text)![0];
     text = text.replace(unary, unary.repeat(100_000)).replace(/\}$/, `${"}".repeat(99_999)}}`);
-    expect(() => parsePlan(text)).toThrow("nested deeper than 1000 levels");
+    expect(() => parsePlan(text)).toThrow("nested deeper than 1500 levels");
   });
 });

@@ -17,8 +17,8 @@ import { typeOf } from "../parser/check.ts";
 import { DEPTH_MAX } from "../parser/tokens.ts";
 import { type Plan, PLAN_VERSION } from "./plan.ts";
 
-/** Nodes of a query that passes may wrap once. */
-const PLAN_DEPTH_MAX = 2 * DEPTH_MAX;
+/** Each node of a query may be wrapped by two passes. */
+const PLAN_DEPTH_MAX = 3 * DEPTH_MAX;
 export const PLAN_CHARS_MAX = 16 * 1024 * 1024;
 
 export function formatPlan(plan: Plan): string {
@@ -184,7 +184,7 @@ const NODES: Readonly<Record<Kind, Read>> = {
       offsetExpr: never,
       at,
     },
-    ({ expr }) => (typeOf(expr) === "vector" ? "" : "a vector inside"),
+    ({ expr }) => (typeOf(expr) === "vector" ? "" : VECTOR),
   ),
   unary: ofKind("unary", { op: oneOf("+", "-"), expr: node }, ({ expr }) => (isOperand(expr) ? "" : OPERANDS)),
   paren: never,
@@ -207,6 +207,7 @@ const NODES: Readonly<Record<Kind, Read>> = {
   ),
   call: ofKind("call", { func: text, args: list(node) }, checkCall),
   invariant: ofKind("invariant", { expr: node }, ({ expr }) => (isOperand(expr) ? "" : OPERANDS)),
+  shared: ofKind("shared", { id: whole, expr: node }, ({ expr }) => (typeOf(expr) === "vector" ? "" : VECTOR)),
 };
 
 const PLAN = object({
@@ -216,6 +217,7 @@ const PLAN = object({
   expr: node,
 });
 
+const VECTOR = "a vector inside";
 const OPERANDS = "a scalar or a vector inside";
 
 function isOperand(expr: Expr): boolean {
@@ -233,7 +235,7 @@ function checkBinary({ op, lhs, rhs, bool, matching }: BinaryExpr): string {
 }
 
 function checkAggregate({ op, expr, param }: AggregateExpr): string {
-  if (typeOf(expr) !== "vector") return "a vector inside";
+  if (typeOf(expr) !== "vector") return VECTOR;
   const type = param === undefined ? undefined : typeOf(param);
   const wanted = op === "count_values" ? "string" : TAKES_PARAM.has(op) ? "scalar" : undefined;
   return type === wanted ? "" : `${wanted === undefined ? "no" : `a ${wanted} as`} parameter`;

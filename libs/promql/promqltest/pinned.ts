@@ -38,7 +38,8 @@ export function pinQuery(expr: Expr, timeMs: number): Expr | undefined {
       return { ...expr, selector: { ...expr.selector, at: fixed(expr.selector.at) } };
     case "unary":
     case "paren":
-    case "invariant": {
+    case "invariant":
+    case "shared": {
       const inner = pin(expr.expr);
       return inner && { ...expr, expr: inner };
     }

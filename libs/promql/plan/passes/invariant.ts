@@ -46,6 +46,7 @@ function isInvariant(expr: Expr): boolean {
       return expr.at !== undefined;
     case "unary":
     case "paren":
+    case "shared":
       return isInvariant(expr.expr);
     case "aggregate":
       // Whatever the parameter does, as in Prometheus.
