@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { Env } from "#libs/kit/env.ts";
 import { type Labels, withLabel } from "#libs/model/labels.ts";
 import type { Matcher, MatcherSpec } from "#libs/model/matcher.ts";
-import { asItems, mergeItems } from "#libs/storeapi/frames.ts";
+import { asItems } from "#libs/storeapi/frames.ts";
 import {
   type SeriesSource,
   sourceFrames,
@@ -19,6 +19,7 @@ import {
 import type { LabelAnswer, LabelRequest, SeriesRequest, Store, StoreInfo, StoreItem } from "#libs/storeapi/store.ts";
 import { TIME_MAX, TIME_MIN } from "#libs/storeapi/store.ts";
 import { joinAnswers } from "#libs/storeapi/proxy.ts";
+import { mergeParts } from "#libs/storeapi/without-overlap.ts";
 import { openBlockFolder } from "#libs/tsdb/block/bytes.ts";
 import { type BlockMeta, readMeta } from "#libs/tsdb/block/meta.ts";
 import { type BlockReader, openBlock } from "#libs/tsdb/block/reader.ts";
@@ -28,7 +29,6 @@ import { OUT_OF_ORDER_HINT } from "#libs/tsdb/head/cut.ts";
 import type { SeriesExemplars } from "#libs/tsdb/head/exemplars.ts";
 import { Head } from "#libs/tsdb/head/head.ts";
 import type { SeriesFrame } from "#libs/tsdb/series/frame.ts";
-import { rangesOverlap, withoutOverlap } from "./without-overlap.ts";
 import type { HeadOptions } from "#libs/tsdb/head/state.ts";
 import { blockSource } from "#libs/storeapi/block-source.ts";
 
@@ -172,8 +172,12 @@ export class TenantStore implements Store {
 
   #sources(mint: number, maxt: number): SeriesSource[] {
     const sources: SeriesSource[] = this.#blocksIn(mint, maxt).map(({ reader }) => blockSource(reader));
-    if (this.head.mint <= maxt && this.head.maxt >= mint) sources.push(this.head);
+    if (this.#isHeadIn(mint, maxt)) sources.push(this.head);
     return sources;
+  }
+
+  #isHeadIn(mint: number, maxt: number): boolean {
+    return this.head.mint <= maxt && this.head.maxt >= mint;
   }
 
   #blocksIn(mint: number, maxt: number): LocalBlock[] {
@@ -185,16 +189,16 @@ export class TenantStore implements Store {
     // What is cut between the choice of blocks and the first look into the head stays in the head for so long.
     const unpin = this.head.pin();
     try {
-      const streams = this.#sources(mint, maxt).map((source) => {
-        const frames = sourceFrames(source, this.external, request, signal);
-        return asItems(source === this.head ? onFirst(frames, unpin) : frames);
-      });
-      if (streams.length === 0) return;
-      const overlaps = rangesOverlap([
-        ...this.#blocksIn(mint, maxt).map(({ meta }) => ({ mint: meta.minTime, maxt: meta.maxTime - 1 })),
-        { mint: this.head.mint, maxt: this.head.maxt },
-      ]);
-      yield* overlaps && !request.skipChunks ? withoutOverlap(mergeItems(streams)) : mergeItems(streams);
+      const parts = this.#blocksIn(mint, maxt).map(({ reader, meta }) => ({
+        items: asItems(sourceFrames(blockSource(reader), this.external, request, signal)),
+        mint: meta.minTime,
+        maxt: meta.maxTime - 1,
+      }));
+      if (this.#isHeadIn(mint, maxt)) {
+        const frames = onFirst(sourceFrames(this.head, this.external, request, signal), unpin);
+        parts.push({ items: asItems(frames), mint: this.head.mint, maxt: this.head.maxt });
+      }
+      if (parts.length > 0) yield* mergeParts(parts, request.skipChunks);
     } finally {
       unpin();
     }

@@ -19,6 +19,7 @@ import { canHave, joinAnswers } from "#libs/storeapi/proxy.ts";
 import { sourceFrames, sourceLabelNames, sourceLabelValues } from "#libs/storeapi/series-source.ts";
 import type { LabelAnswer, LabelRequest, SeriesRequest, Store, StoreInfo, StoreItem } from "#libs/storeapi/store.ts";
 import { TIME_MAX, TIME_MIN } from "#libs/storeapi/store.ts";
+import { mergeParts } from "#libs/storeapi/without-overlap.ts";
 import { BlockSet, type ServedBlock } from "./block-set.ts";
 import { join } from "node:path";
 
@@ -85,8 +86,16 @@ export class GatewayStore implements Store {
       yield { kind: "warning", text };
     const blocks = this.#candidates(request.mint, request.maxt, request.matchers);
     if (blocks.length === 0) return;
+    const sources = Map.groupBy(blocks, sourceOf);
     yield* mergeItems(
-      blocks.map(({ reader, labels }) => asItems(sourceFrames(blockSource(reader), labels, request, signal))),
+      [...sources.values()].map((source) => {
+        const parts = source.map(({ reader, labels, meta }) => ({
+          items: asItems(sourceFrames(blockSource(reader), labels, request, signal)),
+          mint: meta.minTime,
+          maxt: meta.maxTime - 1,
+        }));
+        return mergeParts(parts, request.skipChunks);
+      }),
     );
   }
 
@@ -115,6 +124,11 @@ export class GatewayStore implements Store {
       request.limit,
     );
   }
+}
+
+/** Blocks with the same external labels were written by one source; with others, by its replicas or by strangers. */
+function sourceOf({ labels, meta }: ServedBlock): string {
+  return [...labels, meta.thanos?.downsample.resolution ?? 0].join("\u{ff}");
 }
 
 /** Resolves once every block in the bucket can be queried or is known to be broken. */

@@ -1,22 +1,30 @@
 /**
  * Series whose chunks overlap, made one: out-of-order samples lie in the head or in blocks beside those they were late
- * for. To whoever reads, overlapping chunks mean replicas, of which it takes one at a time; here every sample counts.
+ * for. To whoever reads, overlapping chunks mean replicas, of which it takes one at a time; of one source every sample
+ * counts (decisions/0006).
  */
-import type { StoreItem } from "#libs/storeapi/store.ts";
 import type { Chunk } from "#libs/tsdb/chunk/encoding.ts";
 import { mergeChunks } from "#libs/tsdb/head/merge-chunks.ts";
 import { FrameBuilder, FrameReader } from "#libs/tsdb/series/frame.ts";
+import { mergeItems } from "./frames.ts";
+import type { StoreItem } from "./store.ts";
 
-/** Both inclusive. */
-interface Range {
+/** Head and blocks of one source; times inclusive. */
+interface SourcePart {
+  readonly items: AsyncIterable<StoreItem>;
   readonly mint: number;
   readonly maxt: number;
 }
 
-export function rangesOverlap(ranges: readonly Range[]): boolean {
-  const sorted = ranges.toSorted((a, b) => a.mint - b.mint);
+/** The series of all parts, merged; no series' chunks overlap, unless chunks were not asked for. */
+export function mergeParts(parts: readonly SourcePart[], skipChunks: boolean): AsyncIterable<StoreItem> {
+  const merged = mergeItems(parts.map(({ items }) => items));
+  return skipChunks || !overlap(parts) ? merged : withoutOverlap(merged);
+}
+
+function overlap(parts: readonly SourcePart[]): boolean {
   let end = -Infinity;
-  for (const { mint, maxt } of sorted) {
+  for (const { mint, maxt } of parts.toSorted((a, b) => a.mint - b.mint)) {
     if (mint <= end) return true;
     end = Math.max(end, maxt);
   }
@@ -24,7 +32,7 @@ export function rangesOverlap(ranges: readonly Range[]): boolean {
 }
 
 /** The same series; no series' chunks overlap. Of samples at one time the one of the chunk that begins first stays. */
-export async function* withoutOverlap(items: AsyncIterable<StoreItem>): AsyncGenerator<StoreItem> {
+async function* withoutOverlap(items: AsyncIterable<StoreItem>): AsyncGenerator<StoreItem> {
   const reader = new FrameReader();
   const builder = new FrameBuilder();
   for await (const item of items) {
