@@ -18,7 +18,7 @@ afterAll(cleanup);
 // A merge of twelve blocks holds a frame and a buffer of each, and what is not collected yet of those before.
 test.each([
   { blocks: 1, limitMb: 150 },
-  { blocks: 12, limitMb: 200 },
+  { blocks: 12, limitMb: 150 },
 ])(
   `a rate over ${SERIES} series × 24 h out of $blocks blocks stays under $limitMb MB above idle`,
   async ({ blocks, limitMb }) => {
