@@ -15,7 +15,7 @@ import {
   unlink,
   writeFile,
 } from "node:fs/promises";
-import { dirname, join, normalize, sep } from "node:path";
+import { dirname, join, normalize, sep, resolve } from "node:path";
 import { BadRequestError, codeOf, NotFoundError, UnavailableError } from "#libs/kit/errors.ts";
 import { compareUtf8 } from "#libs/kit/utf8.ts";
 import type { Bucket, ObjectAttributes, ObjectContent } from "./bucket.ts";
@@ -29,7 +29,7 @@ export class FilesystemBucket implements Bucket {
 
   constructor(root: string) {
     this.#root = root;
-    this.name = root;
+    this.name = resolve(root);
   }
 
   #path(name: string): string {

@@ -1,7 +1,8 @@
 /**
  * Uploads blocks: chunks, then index, then meta.json, whose presence makes a block complete for every reader. What a
  * crash cut short is uploaded again; what is there is known from the bucket, `thanos.shipper.json` only spares the
- * question. Format: thanos/pkg/shipper.
+ * question. Format: thanos/pkg/shipper, and which bucket it is about: of another bucket nothing is known, and blocks are
+ * deleted from the disk once they are known to be in the bucket.
  */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -24,7 +25,7 @@ export class Shipper {
     this.#folder = folder;
     this.#bucket = bucket;
     this.#external = external;
-    this.#uploaded = new Set(readState(join(folder, STATE_FILE)));
+    this.#uploaded = new Set(readState(join(folder, STATE_FILE), bucket.name));
   }
 
   isUploaded(ulid: string): boolean {
@@ -71,7 +72,7 @@ export class Shipper {
   #save(): void {
     writeFileAtomic(
       join(this.#folder, STATE_FILE),
-      `${JSON.stringify({ version: 1, uploaded: [...this.#uploaded] }, undefined, "\t")}\n`,
+      `${JSON.stringify({ version: 1, uploaded: [...this.#uploaded], bucket: this.#bucket.name }, undefined, "\t")}\n`,
     );
   }
 
@@ -81,10 +82,10 @@ export class Shipper {
   }
 }
 
-function readState(path: string): string[] {
+function readState(path: string, bucketName: string): string[] {
   try {
-    const state = JSON.parse(readFileSync(path, "utf8")) as { uploaded?: unknown };
-    return Array.isArray(state.uploaded) ? state.uploaded.map(String) : [];
+    const state = JSON.parse(readFileSync(path, "utf8")) as { uploaded?: unknown; bucket?: unknown };
+    return Array.isArray(state.uploaded) && state.bucket === bucketName ? state.uploaded.map(String) : [];
   } catch (error) {
     // Missing or half-written: the bucket is asked instead.
     if (error instanceof SyntaxError || codeOf(error) === "ENOENT") return [];
