@@ -57,7 +57,7 @@ export async function pickInSlices(tile: Tile, rows: readonly number[], steps: n
   return out;
 }
 
-/** `mergeEqual`. */
+/** `mergingEqual`, to its end. */
 export async function mergeInSlices(tile: Tile, steps: number, slices: Slices): Promise<Tile> {
   const work = mergingEqual(tile, steps);
   for (;;) {

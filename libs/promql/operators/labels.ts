@@ -51,18 +51,12 @@ export function groupingNames(names: readonly string[], without: boolean): Reado
 
 const SAME_LABELS = "vector cannot contain metrics with the same labelset";
 
-/** Series with equal labels as one; they must not have values at the same step. `tile` itself when all differ. */
-export function mergeEqual(tile: Tile, steps: number): Tile {
-  const work = mergingEqual(tile, steps);
-  for (;;) {
-    const { done, value } = work.next();
-    if (done === true) return value;
-  }
-}
-
 const SERIES_BETWEEN_TURNS = 1024;
 
-/** `mergeEqual`, which may be interrupted where it yields. */
+/**
+ * Series with equal labels as one; they must not have values at the same step. `tile` itself when all differ. May be
+ * interrupted where it yields.
+ */
 export function* mergingEqual(tile: Tile, steps: number): Generator<undefined, Tile> {
   const rowOf = new Map<string, number>();
   const kept: number[] = [];

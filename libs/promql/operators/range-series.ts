@@ -12,7 +12,7 @@ import type { EvalContext } from "./context.ts";
 import type { RangeScan } from "./float-scanner.ts";
 import { collectTiles, evaluateScalar, evaluateVector } from "./evaluator.ts";
 import { keepStats } from "./histogram-stats.ts";
-import { mergeEqual } from "./labels.ts";
+import { mergeInSlices } from "./in-slices.ts";
 import { onWarning } from "./select-instant.ts";
 
 /** One series' samples for a range, stale markers among them. Valid until the next. */
@@ -172,9 +172,10 @@ async function* subquerySeries(expr: Subquery, context: EvalContext): AsyncGener
 async function* subqueryTiles(expr: Expr, context: EvalContext): AsyncGenerator<Tile> {
   if (typeOf(expr) === "scalar") yield constantTile(await evaluateScalar(expr, context));
   // Series that lost what told them apart are one series over time.
-  else if (expr.kind === "binary" && expr.op === "or")
-    yield mergeEqual(await collectTiles(evaluateVector(expr, context), context), context.steps.count);
-  else yield* evaluateVector(expr, context);
+  else if (expr.kind === "binary" && expr.op === "or") {
+    const inner = await collectTiles(evaluateVector(expr, context), context);
+    yield await mergeInSlices(inner, context.steps.count, context.slices);
+  } else yield* evaluateVector(expr, context);
 }
 
 /** The values of one series as samples. */

@@ -7,6 +7,7 @@ import type { AggregateExpr } from "../../parser/ast.ts";
 import { ABSENT, createTile, FLOAT, histogramAt, setFloat, type Tile } from "../../tile.ts";
 import type { EvalContext } from "../context.ts";
 import { collectVector } from "../evaluator.ts";
+import { forEachInSlices } from "../in-slices.ts";
 import { groupingNames, groupingOf } from "../labels.ts";
 
 export async function* countValues(expr: AggregateExpr, context: EvalContext): AsyncGenerator<Tile> {
@@ -17,7 +18,8 @@ export async function* countValues(expr: AggregateExpr, context: EvalContext): A
   // The value is a label of the series before they are grouped, so `without` can take it away again.
   const names = groupingNames(expr.without ? expr.grouping : [...expr.grouping, label], expr.without);
   const rows = new Map<string, { labels: Labels; counts: Float64Array }>();
-  input.labels.forEach((labels, s) => {
+  const add = (s: number): void => {
+    const labels = input.labels[s]!;
     for (let i = 0; i < count; i++) {
       const at = s * count + i;
       const kind = input.present[at];
@@ -33,7 +35,8 @@ export async function* countValues(expr: AggregateExpr, context: EvalContext): A
       }
       row.counts[i]!++;
     }
-  });
+  };
+  await forEachInSlices(input.labels.length, add, context.slices);
   const out = createTile(rows.size, count);
   [...rows.values()].forEach(({ labels, counts }, r) => {
     out.labels.push(labels);

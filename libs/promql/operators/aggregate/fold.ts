@@ -10,6 +10,7 @@ import type { AggregateExpr } from "../../parser/ast.ts";
 import { ABSENT, createTile, FLOAT, histogramAt, setFloat, setHistogram, type Tile } from "../../tile.ts";
 import type { EvalContext } from "../context.ts";
 import { evaluateVector } from "../evaluator.ts";
+import { forEachInSlices } from "../in-slices.ts";
 import { Groups } from "./groups.ts";
 
 export type FoldOp = "sum" | "avg" | "min" | "max" | "count" | "group" | "stddev" | "stdvar";
@@ -48,15 +49,16 @@ export async function* fold(expr: AggregateExpr, op: FoldOp, context: EvalContex
     }
   }
   const out = createTile(groups.labels.length, count);
-  groups.labels.forEach((labels, g) => {
-    out.labels.push(labels);
+  const finishGroup = (g: number): void => {
+    out.labels.push(groups.labels[g]!);
     const accumulator = accumulators[g]!;
     if (accumulator.nameless) context.names.apply(out, g);
     for (let i = 0; i < count; i++) {
       if (accumulator.histograms?.[i] !== undefined) finishHistogram(expr, accumulator, i, out, g * count + i, context);
       else if (accumulator.count[i]! > 0) setFloat(out, g * count + i, finish(op, accumulator, i));
     }
-  });
+  };
+  await forEachInSlices(groups.labels.length, finishGroup, context.slices);
   yield out;
 }
 

@@ -4,6 +4,7 @@ import type { AggregateExpr } from "../../parser/ast.ts";
 import { createTile, FLOAT, HISTOGRAM, setFloat, type Tile } from "../../tile.ts";
 import type { EvalContext } from "../context.ts";
 import { collectVector, evaluateScalar } from "../evaluator.ts";
+import { forEachInSlices } from "../in-slices.ts";
 import { Groups } from "./groups.ts";
 
 export async function* quantiles(expr: AggregateExpr, context: EvalContext): AsyncGenerator<Tile> {
@@ -16,7 +17,8 @@ export async function* quantiles(expr: AggregateExpr, context: EvalContext): Asy
   if (input.present.includes(HISTOGRAM)) context.annotations.histogramIgnored("quantile", expr.expr.span);
   const out = createTile(groups.labels.length, count);
   out.labels.push(...groups.labels);
-  members.forEach((group, g) => {
+  const add = (g: number): void => {
+    const group = members[g]!;
     if (group.some((s) => input.nameless?.has(s) === true)) context.names.apply(out, g);
     for (let i = 0; i < count; i++) {
       const values = group
@@ -24,6 +26,7 @@ export async function* quantiles(expr: AggregateExpr, context: EvalContext): Asy
         .map((s) => input.values[s * count + i]!);
       if (values.length > 0) setFloat(out, g * count + i, quantileOf(params[i]!, Float64Array.from(values)));
     }
-  });
+  };
+  await forEachInSlices(members.length, add, context.slices);
   yield out;
 }

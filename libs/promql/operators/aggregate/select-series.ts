@@ -11,6 +11,7 @@ import type { AggregateExpr } from "../../parser/ast.ts";
 import { ABSENT, HISTOGRAM, pickRows, type Tile } from "../../tile.ts";
 import type { EvalContext } from "../context.ts";
 import { collectVector, evaluateScalar } from "../evaluator.ts";
+import { forEachInSlices } from "../in-slices.ts";
 import { Groups } from "./groups.ts";
 
 const TWO_64 = 2 ** 64;
@@ -29,6 +30,7 @@ export async function* selectRanked(
   const ranked: number[] = [];
   const heap: number[] = [];
   for (let i = 0; i < count; i++) {
+    if (context.slices.due) await context.slices.breathe();
     const k = Math.min(Math.trunc(limits[i]!), input.labels.length);
     if (k < 1) continue;
     const value = (s: number): number => input.values[s * count + i]!;
@@ -104,14 +106,15 @@ export async function* limitRatio(expr: AggregateExpr, context: EvalContext): As
   if (ratios.some(Number.isNaN)) throw new ExecutionError("Ratio value is NaN");
   warnRatio(Math.max(...ratios), 1, expr, context);
   warnRatio(Math.min(...ratios), -1, expr, context);
-  input.labels.forEach((labels, s) => {
-    const offset = Number(hashStringLabels(labels)) / TWO_64;
+  const choose = (s: number): void => {
+    const offset = Number(hashStringLabels(input.labels[s]!)) / TWO_64;
     for (let i = 0; i < count; i++) {
       const r = Math.max(-1, Math.min(1, ratios[i]!));
       const isIn = r >= 0 ? offset < r : offset >= 1 + r;
       if (!isIn) input.present[s * count + i] = ABSENT;
     }
-  });
+  };
+  await forEachInSlices(input.labels.length, choose, context.slices);
   yield input;
 }
 
