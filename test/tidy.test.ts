@@ -1,4 +1,5 @@
 /** Who may import whom (STYLE §1), as a test: fails with the sentence to act on, and when it saw too few files. */
+import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -107,6 +108,13 @@ describe("tidy", () => {
       ["services/querier/main.ts", 'const x = await import("#tools/load.ts");'],
     ] as const;
     for (const [file, text] of planted) expect(importsOf(file, text).map(violation)).not.toContain(undefined);
+  });
+
+  test("pages have no marks of a merge left", () => {
+    const pages = execFileSync("git", ["ls-files", "*.md"], { cwd: ROOT, encoding: "utf8" }).trim().split("\n");
+    expect(pages.length).toBeGreaterThan(20);
+    const marked = pages.filter((page) => /^(?:<{7}|>{7}|(?:> ){7})/m.test(readFileSync(join(ROOT, page), "utf8")));
+    expect(marked).toEqual([]);
   });
 
   test("no machine path, no disabled check without a reason, one closing of a test file", () => {
