@@ -12,6 +12,8 @@ export interface SeriesRequest {
   readonly maxt: number;
   readonly matchers: readonly MatcherSpec[];
   readonly skipChunks: boolean;
+  /** As in `SeriesQuery`; not told to stores on other hosts. */
+  readonly newestOnly?: boolean | undefined;
   /** Labels to remove from every series before sorting. */
   readonly withoutLabels: readonly string[];
   /** Most series wanted; 0 is all. */

@@ -433,7 +433,7 @@ export class Head implements PostingsSource {
       let sent = 0;
       const reads = new ChunkReads(HEAD_FRAME_SERIES / 2);
       for (let i = 0; i < slots.length; i++) {
-        if (!view.addChunks(i, query.mint, query.maxt, query.skipChunks, builder, reads)) continue;
+        if (!view.addChunks(i, query, builder, reads)) continue;
         const ids = series.labelIds(slots[i]!);
         for (let k = 0; k < ids.length; k += 2) builder.label(idOf(ids[k]!), idOf(ids[k + 1]!));
         builder.endSeries();

@@ -183,15 +183,21 @@ function grown(list: Uint8Array | Uint32Array | Float64Array): Uint8Array | Uint
   return larger;
 }
 
+/** Where the label ids of series `s` begin in `frame.labels`; they end at `frame.labelEnds[s]`. */
+export function labelsFrom(frame: SeriesFrame, s: number): number {
+  return s === 0 ? 0 : frame.labelEnds[s - 1]!;
+}
+
 /** Walks the series of a stream's frames. Keeps the stream's symbols; frames must come in order. */
 export class FrameReader {
-  readonly #symbols: string[] = [];
+  /** The strings of label ids so far. */
+  readonly symbols: string[] = [];
   #frame: SeriesFrame | undefined;
   #series = -1;
 
   /** Starts a frame; `next` then walks it. */
   enter(frame: SeriesFrame): void {
-    for (const symbol of frame.symbols) this.#symbols.push(symbol);
+    for (const symbol of frame.symbols) this.symbols.push(symbol);
     this.#frame = frame;
     this.#series = -1;
   }
@@ -207,11 +213,14 @@ export class FrameReader {
 
   /** The series' labels; a fresh array of interned strings. */
   labels(): Labels {
-    const { labels, labelEnds } = this.#frame!;
-    const to = labelEnds[this.#series]!;
+    return this.labelsOf(this.#frame!, this.#series);
+  }
+
+  /** The same of any series of a frame that was entered. */
+  labelsOf(frame: SeriesFrame, s: number): Labels {
+    const to = frame.labelEnds[s]!;
     const out: string[] = [];
-    for (let i = this.#series === 0 ? 0 : labelEnds[this.#series - 1]!; i < to; i++)
-      out.push(this.#symbols[labels[i]!]!);
+    for (let i = labelsFrom(frame, s); i < to; i++) out.push(this.symbols[frame.labels[i]!]!);
     return out;
   }
 
