@@ -6,6 +6,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Env } from "#libs/kit/env.ts";
+import { UnavailableError } from "#libs/kit/errors.ts";
 import { type Labels, withLabel } from "#libs/model/labels.ts";
 import type { Matcher, MatcherSpec } from "#libs/model/matcher.ts";
 import { asItems } from "#libs/storeapi/frames.ts";
@@ -45,6 +46,10 @@ export class TenantStore implements Store {
   readonly head: Head;
   readonly #env: Env;
   #blocks: readonly LocalBlock[];
+  /** Dropped blocks that requests under way, or about to begin, may still read. */
+  readonly #dropped = new Set<LocalBlock>();
+  /** ULIDs of those that cannot be read any more. */
+  readonly #closed = new Set<string>();
   #cutting: Promise<void> | undefined;
 
   private constructor(
@@ -149,8 +154,14 @@ export class TenantStore implements Store {
   drop(block: LocalBlock): void {
     this.#blocks = this.#blocks.filter((other) => other !== block);
     removeFolder(block.path);
-    // Readers that have begun keep their descriptors for a while.
-    setTimeout(() => block.reader.close(), 10 * 60_000).unref();
+    // Its files stay open for a while.
+    this.#dropped.add(block);
+    const close = (): void => {
+      this.#dropped.delete(block);
+      this.#closed.add(block.meta.ulid);
+      block.reader.close();
+    };
+    setTimeout(close, 10 * 60_000).unref();
   }
 
   async info(): Promise<StoreInfo> {
@@ -167,6 +178,7 @@ export class TenantStore implements Store {
         Number.isFinite(maxt) ? maxt : TIME_MIN,
       ),
       supportsWithoutLabels: true,
+      blocks: this.#blocks.map((block) => block.meta.ulid),
     };
   }
 
@@ -180,8 +192,12 @@ export class TenantStore implements Store {
     return this.head.mint <= maxt && this.head.maxt >= mint;
   }
 
-  #blocksIn(mint: number, maxt: number): LocalBlock[] {
-    return this.#blocks.filter(({ meta }) => meta.minTime <= maxt && meta.maxTime > mint);
+  /** `held` are blocks that must be among them, if they are this tenant's. @throws UnavailableError when one is gone. */
+  #blocksIn(mint: number, maxt: number, held: readonly string[] = []): LocalBlock[] {
+    const gone = held.find((ulid) => this.#closed.has(ulid));
+    if (gone !== undefined) throw new UnavailableError(`block ${gone} was deleted before it was read; ask again`);
+    const dropped = [...this.#dropped].filter(({ meta }) => held.includes(meta.ulid));
+    return [...this.#blocks, ...dropped].filter(({ meta }) => meta.minTime <= maxt && meta.maxTime > mint);
   }
 
   async *series(request: SeriesRequest, signal: AbortSignal): AsyncGenerator<StoreItem> {
@@ -189,7 +205,7 @@ export class TenantStore implements Store {
     // What is cut between the choice of blocks and the first look into the head stays in the head for so long.
     const unpin = this.head.pin();
     try {
-      const parts = this.#blocksIn(mint, maxt).map(({ reader, meta }) => ({
+      const parts = this.#blocksIn(mint, maxt, request.heldBlocks).map(({ reader, meta }) => ({
         items: asItems(sourceFrames(blockSource(reader), this.external, request, signal)),
         mint: meta.minTime,
         maxt: meta.maxTime - 1,

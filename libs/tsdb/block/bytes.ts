@@ -17,33 +17,25 @@ export interface BlockBytes {
   readonly close: () => void;
 }
 
-/** The block in folder `path`. Files are opened once and read in place; close it. */
+/**
+ * The block in folder `path`. Files are opened at once and read in place, also after the folder was removed; close it.
+ */
 export function openBlockFolder(path: string): BlockBytes {
   const open: number[] = [];
-  const fdOf = (file: string): number => {
-    const fd = openSync(file, "r");
-    open.push(fd);
-    return fd;
-  };
-  const index = fdOf(join(path, "index"));
-  let names: string[];
   try {
-    names = readdirSync(join(path, "chunks"))
-      .filter((name) => /^\d{6,}$/.test(name))
-      .sort();
+    for (const file of [join(path, "index"), ...segmentsOf(path)]) open.push(openSync(file, "r"));
   } catch (error) {
-    if (codeOf(error) !== "ENOENT") throw error;
-    names = []; // a block without series may have no chunks folder
+    for (const fd of open) closeSync(fd);
+    throw error;
   }
-  const segments: (number | undefined)[] = [];
+  const [index, ...segments] = open as [number, ...number[]];
   return {
     name: path,
     indexSize: async () => fstatSync(index).size,
     index: async (offset, length, into) => readAt(index, offset, length, into),
     chunks: async (segment, offset, length, into) => {
-      const name = names[segment];
-      if (name === undefined) throw new CorruptionError(path, 0, `chunk segment ${segment + 1} is missing`);
-      const fd = (segments[segment] ??= fdOf(join(path, "chunks", name)));
+      const fd = segments[segment];
+      if (fd === undefined) throw new CorruptionError(path, 0, `chunk segment ${segment + 1} is missing`);
       return readAt(fd, offset, length, into);
     },
     tombstones: async () => {
@@ -58,4 +50,17 @@ export function openBlockFolder(path: string): BlockBytes {
       for (const fd of open.splice(0)) closeSync(fd);
     },
   };
+}
+
+/** The chunk files of a block; one without series may have no folder for them. */
+function segmentsOf(path: string): string[] {
+  try {
+    return readdirSync(join(path, "chunks"))
+      .filter((name) => /^\d{6,}$/.test(name))
+      .sort()
+      .map((name) => join(path, "chunks", name));
+  } catch (error) {
+    if (codeOf(error) !== "ENOENT") throw error;
+    return [];
+  }
 }
