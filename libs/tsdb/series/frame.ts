@@ -130,6 +130,20 @@ export class FrameBuilder {
     this.#chunkEnds[this.#seriesCount++] = this.#chunkCount;
   }
 
+  /** Takes back the chunks of the series being added; their bytes are the caller's. */
+  takeChunks(): Chunk[] {
+    const first = this.#seriesCount === 0 ? 0 : this.#chunkEnds[this.#seriesCount - 1]!;
+    const startOf = (i: number): number => (i === 0 ? 0 : this.#dataEnds[i - 1]!);
+    const chunks = Array.from({ length: this.#chunkCount - first }, (_, n): Chunk => {
+      const i = first + n;
+      const data = this.#data.slice(startOf(i), this.#dataEnds[i]);
+      return { mint: this.#mints[i]!, maxt: this.#maxts[i]!, encoding: this.#encodings[i]!, data };
+    });
+    this.#chunkCount = first;
+    this.#dataLength = startOf(first);
+    return chunks;
+  }
+
   /** Takes back the chunks of the series being added, which is then left out. */
   dropSeries(): void {
     const last = this.#seriesCount - 1;
@@ -235,6 +249,15 @@ export class FrameReader {
     if (from - before !== length) return false;
     for (let i = 0; i < length; i++) if (labels[from + i] !== labels[before + i]) return false;
     return true;
+  }
+
+  /** Where the series' label ids lie in `frame.labels`. */
+  get labelsFrom(): number {
+    return labelsFrom(this.#frame!, this.#series);
+  }
+
+  get labelsTo(): number {
+    return this.#frame!.labelEnds[this.#series]!;
   }
 
   get chunkFrom(): number {
