@@ -6,7 +6,7 @@
  */
 import { CorruptionError } from "#libs/kit/errors.ts";
 import { crc32c } from "../encoding/crc32c.ts";
-import { ByteReader } from "../encoding/reader.ts";
+import type { ByteReader } from "../encoding/reader.ts";
 
 export interface ChunkMeta {
   readonly mint: number;
