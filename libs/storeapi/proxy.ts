@@ -16,6 +16,8 @@ export interface KnownStore {
   readonly store: Store;
   /** Undefined while it could not be asked. */
   readonly info: StoreInfo | undefined;
+  /** Asked whatever `info` says, which may be some seconds old: one that can have new data at any moment. */
+  readonly always?: boolean | undefined;
 }
 
 /** Whether a store can have series that match: its time overlaps and not every label set contradicts a matcher. */
@@ -34,10 +36,14 @@ export function canHave(info: StoreInfo, mint: number, maxt: number, matchers: r
 export class ProxyStore implements Store {
   readonly name: string;
   readonly #componentType: string;
-  readonly #stores: () => Promise<readonly KnownStore[]>;
+  readonly #stores: () => readonly KnownStore[] | Promise<readonly KnownStore[]>;
 
   /** `stores` is asked at every request, so that what comes and goes is seen at once. */
-  constructor(name: string, componentType: string, stores: () => Promise<readonly KnownStore[]>) {
+  constructor(
+    name: string,
+    componentType: string,
+    stores: () => readonly KnownStore[] | Promise<readonly KnownStore[]>,
+  ) {
     this.name = name;
     this.#componentType = componentType;
     this.#stores = stores;
@@ -59,7 +65,9 @@ export class ProxyStore implements Store {
   /** The stores to ask. One that cannot be asked about itself may have anything. */
   async #candidates({ mint, maxt, matchers }: LabelRequest | SeriesRequest): Promise<readonly KnownStore[]> {
     const known = await this.#stores();
-    return known.filter(({ info }) => info === undefined || canHave(info, mint, maxt, matchers));
+    return known.filter(
+      ({ info, always }) => info === undefined || always === true || canHave(info, mint, maxt, matchers),
+    );
   }
 
   async *series(request: SeriesRequest, signal: AbortSignal): AsyncGenerator<StoreItem> {

@@ -18,7 +18,7 @@ import {
   splitMatchers,
 } from "#libs/storeapi/series-source.ts";
 import type { LabelAnswer, LabelRequest, SeriesRequest, Store, StoreInfo, StoreItem } from "#libs/storeapi/store.ts";
-import { TIME_MAX, TIME_MIN } from "#libs/storeapi/store.ts";
+import { TIME_MAX } from "#libs/storeapi/store.ts";
 import { joinAnswers } from "#libs/storeapi/proxy.ts";
 import { mergeParts } from "#libs/storeapi/without-overlap.ts";
 import { openBlockFolder } from "#libs/tsdb/block/bytes.ts";
@@ -165,7 +165,7 @@ export class TenantStore implements Store {
   }
 
   async info(): Promise<StoreInfo> {
-    const { mint, maxt } = this.head;
+    const { mint } = this.head;
     return {
       componentType: "receive",
       labelSets: [this.external],
@@ -173,10 +173,8 @@ export class TenantStore implements Store {
         (min, { meta }) => Math.min(min, meta.minTime),
         Number.isFinite(mint) ? mint : TIME_MAX,
       ),
-      maxt: this.#blocks.reduce(
-        (max, { meta }) => Math.max(max, meta.maxTime - 1),
-        Number.isFinite(maxt) ? maxt : TIME_MIN,
-      ),
+      // Newer samples may come while this is remembered.
+      maxt: TIME_MAX,
       supportsWithoutLabels: true,
       blocks: this.#blocks.map((block) => block.meta.ulid),
     };

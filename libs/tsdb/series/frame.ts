@@ -39,17 +39,18 @@ export class FrameBuilder {
   #symbolIds = new Map<string, number>();
   #symbolCount = 0;
   #symbols: string[] = [];
-  #labels = new Uint32Array(4096);
+  // Small at first: most streams are one small frame.
+  #labels = new Uint32Array(256);
   #labelCount = 0;
-  #labelEnds = new Uint32Array(512);
-  #chunkEnds = new Uint32Array(512);
+  #labelEnds = new Uint32Array(32);
+  #chunkEnds = new Uint32Array(32);
   #seriesCount = 0;
-  #mints = new Float64Array(1024);
-  #maxts = new Float64Array(1024);
-  #encodings = new Uint8Array(1024);
-  #dataEnds = new Uint32Array(1024);
+  #mints = new Float64Array(32);
+  #maxts = new Float64Array(32);
+  #encodings = new Uint8Array(32);
+  #dataEnds = new Uint32Array(32);
   #chunkCount = 0;
-  #data = new Uint8Array(1 << 16);
+  #data = new Uint8Array(2048);
   #dataLength = 0;
 
   /** Bytes of chunks and number of series so far: the caller decides when a frame is full. */
@@ -98,7 +99,7 @@ export class FrameBuilder {
   reserveChunk(mint: number, maxt: number, encoding: number, length: number): number {
     const at = this.#dataLength;
     if (at + length + DECODE_SLACK > this.#data.length) {
-      const larger = new Uint8Array(Math.max(this.#data.length * 2, at + length + DECODE_SLACK));
+      const larger = new Uint8Array(Math.max(this.#data.length * 4, at + length + DECODE_SLACK));
       larger.set(this.#data.subarray(0, at));
       this.#data = larger;
     }
@@ -192,7 +193,7 @@ function grown(list: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>;
 function grown(list: Uint32Array<ArrayBuffer>): Uint32Array<ArrayBuffer>;
 function grown(list: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffer>;
 function grown(list: Uint8Array | Uint32Array | Float64Array): Uint8Array | Uint32Array | Float64Array {
-  const larger = new (list.constructor as new (length: number) => typeof list)(list.length * 2);
+  const larger = new (list.constructor as new (length: number) => typeof list)(list.length * 4);
   larger.set(list as never);
   return larger;
 }
