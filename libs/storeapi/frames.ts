@@ -175,6 +175,7 @@ class Cursor {
   readonly #symbols: MergedSymbols;
   readonly #warnings: StoreItem[];
   readonly #reader = new FrameReader();
+  #frame: SeriesFrame | undefined;
   /** By symbol id of the stream. */
   readonly #idOf: number[] = [];
   /** Labels of the series, by ids of the merged stream. */
@@ -187,20 +188,28 @@ class Cursor {
     this.#warnings = warnings;
   }
 
-  /** Moves to the first series of the next frame. */
-  async nextFrame(): Promise<void> {
+  /** Fetches the next frame, to be entered. */
+  async fetch(): Promise<void> {
     for (;;) {
       const { done, value } = await this.#items.next();
       if (done === true) {
+        this.#frame = undefined;
         this.isDone = true;
         return;
       }
-      if (value.kind === "warning") {
-        this.#warnings.push(value);
-        continue;
+      if (value.kind === "frame") {
+        this.#frame = value.frame;
+        return;
       }
-      for (const symbol of value.frame.symbols) this.#idOf.push(this.#symbols.idOf(symbol));
-      this.#reader.enter(value.frame);
+      this.#warnings.push(value);
+    }
+  }
+
+  /** Moves to the first series of what was fetched, or of the next frame that has any. */
+  async enter(): Promise<void> {
+    for (; this.#frame !== undefined; await this.fetch()) {
+      for (const symbol of this.#frame.symbols) this.#idOf.push(this.#symbols.idOf(symbol));
+      this.#reader.enter(this.#frame);
       if (this.next()) return;
     }
   }
@@ -226,9 +235,9 @@ class Cursor {
     }
   }
 
-  /** The frame the cursor is in, as it came, and what follows. */
-  async *rest(): AsyncGenerator<StoreItem> {
-    yield frameItem(this.#reader.frame);
+  /** The frame that was fetched first, as it came, and what follows. */
+  async *untouched(): AsyncGenerator<StoreItem> {
+    if (this.#frame !== undefined) yield frameItem(this.#frame);
     for (;;) {
       const { done, value } = await this.#items.next();
       if (done === true) return;
@@ -261,11 +270,14 @@ export async function* mergeItems(streams: readonly AsyncIterable<StoreItem>[]):
   const warnings: StoreItem[] = [];
   const cursors = streams.map((stream) => new Cursor(stream[Symbol.asyncIterator](), symbols, warnings));
   try {
-    await Promise.all(cursors.map((cursor) => cursor.nextFrame()));
+    await Promise.all(cursors.map((cursor) => cursor.fetch()));
     yield* warnings.splice(0);
     const live = cursors.filter(({ isDone }) => !isDone);
-    if (live.length > 1) yield* mergeSeries(live, builder, symbols, warnings);
-    else if (live[0] !== undefined) yield* live[0].rest();
+    if (live.length === 1) yield* live[0]!.untouched();
+    else if (live.length > 1) {
+      await Promise.all(live.map((cursor) => cursor.enter()));
+      yield* mergeSeries(live, builder, symbols, warnings);
+    }
   } finally {
     for (const cursor of cursors) await cursor.end();
   }
@@ -301,11 +313,14 @@ async function* mergeSeries(
     }
     cursor.copyChunks(builder);
     parts++;
-    if (!cursor.next()) await cursor.nextFrame();
+    if (!cursor.next()) {
+      await cursor.fetch();
+      await cursor.enter();
+    }
     tree.replay();
   }
-  finish();
-  yield frameItem(builder.take());
+  if (parts > 0) finish();
+  if (builder.seriesCount > 0) yield frameItem(builder.take());
   yield* warnings.splice(0);
 }
 
