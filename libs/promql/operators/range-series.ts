@@ -111,7 +111,9 @@ export async function* scanBatches(
 }
 
 function scannedBatch(floats: FloatBatch, rows: ScannedRows): ScannedBatch {
-  return { labels: Array.from(rows.series, (s) => floats.labels(s)), rows };
+  const labels: Labels[] = [];
+  for (const s of rows.series) labels.push(floats.labels(s));
+  return { labels, rows };
 }
 
 function loaded(batch: ScannedBatch, { budget }: EvalContext): ScannedBatch {

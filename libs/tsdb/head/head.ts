@@ -427,8 +427,7 @@ export class Head implements PostingsSource {
       const reads = new ChunkReads(Math.max(1, Math.min(HEAD_FRAME_SERIES / 2, slots.length)));
       for (let i = 0; i < slots.length; i++) {
         if (!view.addChunks(i, query, builder, reads)) continue;
-        const ids = series.labelIds(slots[i]!);
-        for (let k = 0; k < ids.length; k += 2) builder.label(idOf(ids[k]!), idOf(ids[k + 1]!));
+        series.addLabels(slots[i]!, builder, idOf);
         builder.endSeries();
         if (++sent === query.limit) break;
         // The first frame is small, so that the other side has work while the next is read.

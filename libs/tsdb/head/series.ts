@@ -118,6 +118,14 @@ export class HeadSeries {
     return this.#labelIds.subarray(at + 1, at + 1 + this.#labelIds[at]!);
   }
 
+  /** Adds the labels to the series being built; `idOf` gives the builder's id of a symbol. */
+  addLabels(slot: number, builder: FrameBuilder, idOf: (symbol: number) => number): void {
+    const ids = this.#labelIds;
+    const at = this.#words[slot * WORDS + LABELS]!;
+    const last = at + ids[at]!;
+    for (let k = at + 1; k <= last; k += 2) builder.label(idOf(ids[k]!), idOf(ids[k + 1]!));
+  }
+
   /** Order of two series by labels; `ranks` orders symbols. */
   compare(a: number, b: number, ranks: Uint32Array): number {
     const ids = this.#labelIds;
