@@ -38,9 +38,12 @@ export async function* countValues(expr: AggregateExpr, context: EvalContext): A
   };
   await forEachInSlices(input.labels.length, add, context.slices);
   const out = createTile(rows.size, count);
-  [...rows.values()].forEach(({ labels, counts }, r) => {
+  const made = [...rows.values()];
+  const write = (r: number): void => {
+    const { labels, counts } = made[r]!;
     out.labels.push(labels);
     for (let i = 0; i < count; i++) if (counts[i]! > 0) setFloat(out, r * count + i, counts[i]!);
-  });
+  };
+  await forEachInSlices(made.length, write, context.slices);
   yield out;
 }

@@ -1,7 +1,9 @@
 /** Finds the group of a series. */
+import type { Slices } from "#libs/kit/slices.ts";
 import { type Labels, labelsKey, NO_LABELS } from "#libs/model/labels.ts";
 import type { AggregateExpr, Expr } from "../../parser/ast.ts";
 import type { Tile } from "../../tile.ts";
+import { forEachInSlices } from "../in-slices.ts";
 import { groupingNames, groupingOf } from "../labels.ts";
 
 /** A store need not give the same arrays. */
@@ -51,9 +53,10 @@ export class Groups {
   }
 
   /** The series of each group, as they come. */
-  members(tile: Tile): number[][] {
+  async members({ labels }: Tile, slices: Slices): Promise<number[][]> {
     const members: number[][] = [];
-    tile.labels.forEach((labels, s) => (members[this.idOf(labels)] ??= []).push(s));
+    const add = (s: number): void => void (members[this.idOf(labels[s]!)] ??= []).push(s);
+    await forEachInSlices(labels.length, add, slices);
     return members;
   }
 }

@@ -25,7 +25,7 @@ export async function* selectRanked(
   const limits = await evaluateScalar(expr.param!, context);
   const input = await collectVector(expr.expr, context);
   if (!checkLimits(limits)) return;
-  const members = new Groups(expr).members(input);
+  const members = await new Groups(expr).members(input, context.slices);
   const kept = new Uint8Array(input.present.length);
   const ranked: number[] = [];
   const heap: number[] = [];
