@@ -74,18 +74,23 @@ function program(name: string, folder: string, port: number, writePort: number):
   return { command: name, flags, ready: "/health", write: "/api/v1/write" };
 }
 
-/** Those that are installed, ready; one that is not is named in the table. */
-export async function startAll(print: (line: string) => void, folder: string): Promise<Server[]> {
+/** `ownFlags` are for our Node. Those that are installed, ready; one that is not is named in the table. */
+export async function startAll(
+  print: (line: string) => void,
+  folder: string,
+  names: readonly string[] = NAMES,
+  ownFlags: readonly string[] = [],
+): Promise<Server[]> {
   const running: Server[] = [];
   try {
-    for (const name of NAMES) {
+    for (const name of names) {
       const port = await freePort();
       const { command, flags, ready, write, writePort } = program(name, join(folder, name), port, await freePort());
       if (spawnSync("sh", ["-c", `command -v ${command}`]).status !== 0) {
         print(row([`${name} is not installed`, "", "", "apt-get install it to compare"]));
         continue;
       }
-      const child = spawn(command, flags, { stdio: "ignore" });
+      const child = spawn(command, name === "cairn" ? [...ownFlags, ...flags] : flags, { stdio: "ignore" });
       const kill = (): void => void child.kill("SIGKILL");
       process.once("exit", kill);
       const base = `http://127.0.0.1:${port}`;

@@ -26,7 +26,7 @@ const SERIES_PER_REQUEST = 2000;
 
 type Print = (line: string) => void;
 
-interface Query {
+export interface Query {
   readonly name: string;
   readonly path: string;
   readonly params: Readonly<Record<string, string>>;
@@ -62,7 +62,8 @@ export async function queries(print: Print): Promise<void> {
   });
 }
 
-function dashboards(endMs: number): Query[] {
+/** What a dashboard asks of the hour before `endMs`. */
+export function dashboards(endMs: number): Query[] {
   const bucket = "http_request_duration_seconds_bucket";
   const instant = (name: string, query: string): Query => ({
     name: `${name} ${query}`,
@@ -133,7 +134,8 @@ interface Load {
   readonly start: number;
 }
 
-async function send(print: Print, running: readonly Server[], load: Load): Promise<void> {
+/** Writes a data set to all servers, and tells what that cost. */
+export async function send(print: Print, running: readonly Server[], load: Load): Promise<void> {
   const { steps, batch, intervalMs, start } = load;
   const targets = Array.from({ length: Math.ceil(load.series / 100) }, (_, id) => target(id, intervalMs, SEED));
   const series = targets.flat();
@@ -173,7 +175,7 @@ async function untilQuiet(running: readonly Server[]): Promise<void> {
 }
 
 /** Writes one sample of now: what was written before it is cut into blocks, ours and Prometheus's. */
-async function cut(running: readonly Server[]): Promise<void> {
+export async function cut(running: readonly Server[]): Promise<void> {
   const agent = new Agent();
   const [series] = target(0, MINUTE, SEED + 1);
   const body = dataBody([series!], 1, Date.now(), MINUTE);

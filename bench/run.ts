@@ -10,6 +10,7 @@ import { loadAverage } from "./peers.ts";
 import { queries } from "./queries.ts";
 import { queryHead } from "./query-head.ts";
 import { servers } from "./servers.ts";
+import { where } from "./where.ts";
 
 const wanted = process.argv.slice(2);
 const runs = (name: string): boolean => wanted.length === 0 || wanted.includes(name);
@@ -31,3 +32,4 @@ if (runs("memory")) queryMemory(print);
 if (runs("servers"))
   await servers(print, Number(process.env["BENCH_SERIES"] ?? 20_000), Number(process.env["BENCH_STEPS"] ?? 260));
 if (runs("queries")) await queries(print);
+if (runs("where")) await where(print);
