@@ -5,6 +5,8 @@
 import { formatValue } from "#libs/model/float.ts";
 import type { Labels } from "#libs/model/labels.ts";
 
+const EXPECTED_BYTES_MAX = 64 << 20;
+
 export class JsonWriter {
   #bytes = Buffer.allocUnsafeSlow(1 << 16);
   #length = 0;
@@ -12,6 +14,11 @@ export class JsonWriter {
   /** What was written. Owned by the caller from here on. */
   finish(): Uint8Array<ArrayBuffer> {
     return new Uint8Array(this.#bytes.buffer as ArrayBuffer, 0, this.#length);
+  }
+
+  /** Makes room at once for about so many bytes: to double again and again costs three times the memory. */
+  expect(bytes: number): void {
+    this.#reserve(Math.min(bytes, EXPECTED_BYTES_MAX));
   }
 
   #reserve(count: number): void {

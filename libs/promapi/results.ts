@@ -119,6 +119,9 @@ function* writeVector(
   }
 }
 
+/** `[1700000000.123,"0.12345"],` */
+const POINT_BYTES = 26;
+
 function* writeMatrix(
   out: JsonWriter,
   tile: Tile,
@@ -127,6 +130,7 @@ function* writeMatrix(
   warnings: string[],
 ): Generator<undefined> {
   const stamps = Array.from({ length: steps.count }, (_, i) => Buffer.from(`[${formatTimestamp(stepTime(steps, i))},`));
+  out.expect(tile.labels.length * steps.count * POINT_BYTES);
   let written = 0;
   for (let s = 0; s < tile.labels.length; s++) {
     if (s % SERIES_BETWEEN_TURNS === 0) yield;

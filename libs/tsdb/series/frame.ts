@@ -50,7 +50,10 @@ export class FrameBuilder {
   #encodings = new Uint8Array(32);
   #dataEnds = new Uint32Array(32);
   #chunkCount = 0;
-  #data = new Uint8Array(2048);
+  /** Empty until the next chunk comes, which may be never. */
+  #data = new Uint8Array(0);
+  /** Bytes to begin the next frame with. */
+  #dataBytes = 2048;
   #dataLength = 0;
 
   /** Bytes of chunks and number of series so far: the caller decides when a frame is full. */
@@ -99,7 +102,7 @@ export class FrameBuilder {
   reserveChunk(mint: number, maxt: number, encoding: number, length: number): number {
     const at = this.#dataLength;
     if (at + length + DECODE_SLACK > this.#data.length) {
-      const larger = new Uint8Array(Math.max(this.#data.length * 4, at + length + DECODE_SLACK));
+      const larger = new Uint8Array(Math.max(this.#data.length * 4, this.#dataBytes, at + length + DECODE_SLACK));
       larger.set(this.#data.subarray(0, at));
       this.#data = larger;
     }
@@ -184,7 +187,8 @@ export class FrameBuilder {
       return copy;
     }
     // What lies behind may be of a series that was dropped: decoders read it, but never use it.
-    this.#data = new Uint8Array(data.length);
+    this.#data = new Uint8Array(0);
+    this.#dataBytes = data.length;
     return data.subarray(0, used);
   }
 }
