@@ -4,21 +4,14 @@
  * a truncation builds a new `HeadSeries` that shares the open chunks, and readers of the old one finish on their view.
  *
  *   double 0 time │ 1 delta │ 2 value │ 3 mint of the open chunk │ 4 nextAt
- *   word  10 block address │ 11 bits used │ 12 count, leading << 16, trailing << 24
- *   word  13 size class + 1, 0: no open chunk, `OBJECT`: the open chunk is an object of `objects`
+ *   word  10 last block of the open chunk │ 11 bits used │ 12 count, leading << 16, trailing << 24
+ *   word  13 what the open chunk is: `NO_CHUNK`, `XOR`, in the arena, or `OBJECT`, in `objects`
  *   word  14 newest full chunk + 1 │ 15 labels offset
  */
 import { type Chunk, ENCODING } from "../chunk/encoding.ts";
-import {
-  appendXor,
-  decodedEnd,
-  emptyXorState,
-  XOR_HEADER_BYTES,
-  XOR_SAMPLE_BYTES_MAX,
-  xorCount,
-} from "../chunk/xor.ts";
+import { decodedEnd, emptyXorState, XOR_HEADER_BYTES, xorCount } from "../chunk/xor.ts";
 import type { Labels } from "#libs/model/labels.ts";
-import { Arena, BLOCK_SIZES } from "./arena.ts";
+import { Arena } from "./arena.ts";
 import { HeadPostings } from "./postings.ts";
 import { HeadSymbols } from "./symbols.ts";
 
@@ -29,13 +22,15 @@ const DELTA = 1;
 const VALUE_WORD = 4;
 const CHUNK_MINT = 3;
 const NEXT_AT = 4;
-const ADDRESS = 10;
+const BLOCK = 10;
 const BITS = 11;
 const STATE = 12;
-const CLASS = 13;
+const KIND = 13;
 const FULL = 14;
 const LABELS = 15;
-const OBJECT = 0xff;
+const NO_CHUNK = 0;
+const XOR = 1;
+const OBJECT = 2;
 /** Length and encoding of a full chunk share a word. */
 const LENGTH_BITS = 29;
 const LENGTH_MASK = (1 << LENGTH_BITS) - 1;
@@ -169,13 +164,12 @@ export class HeadSeries {
   }
 
   hasOpenChunk(slot: number): boolean {
-    return this.#words[slot * WORDS + CLASS] !== 0;
+    return this.#words[slot * WORDS + KIND] !== NO_CHUNK;
   }
 
   /** Whether the open chunk is an XOR chunk in the arena. */
   hasXor(slot: number): boolean {
-    const sizeClass = this.#words[slot * WORDS + CLASS]!;
-    return sizeClass !== 0 && sizeClass !== OBJECT;
+    return this.#words[slot * WORDS + KIND] === XOR;
   }
 
   openCount(slot: number): number {
@@ -202,62 +196,39 @@ export class HeadSeries {
   /** Starts an empty open chunk; the one before has been taken by `addFull` or dropped. */
   open(slot: number, mint: number, nextAt: number): void {
     const w = slot * WORDS;
-    this.#words[w + ADDRESS] = this.arena.allocate(0);
+    this.#words[w + BLOCK] = this.arena.allocate();
     this.#words[w + BITS] = XOR_HEADER_BYTES * 8;
     this.#words[w + STATE] = 0;
-    this.#words[w + CLASS] = 1;
+    this.#words[w + KIND] = XOR;
     this.#doubles[slot * DOUBLES + CHUNK_MINT] = mint;
     this.#doubles[slot * DOUBLES + NEXT_AT] = nextAt;
   }
 
   /**
-   * Takes a stored XOR chunk as the open one, to be written on from where `decodedEnd` says; `nextAt` as for `open`.
-   * @returns false, and nothing changes, when it is larger than an open chunk can be.
+   * Takes a stored XOR chunk, just decoded, as the open one, to be written on from where `decodedEnd` says; `nextAt` as
+   * for `open`.
    */
-  restore(slot: number, chunk: Chunk, nextAt: number, last: number, low: number, high: number): boolean {
-    const { data, mint } = chunk;
-    const sizeClass = BLOCK_SIZES.findIndex((size) => size >= data.length);
-    if (sizeClass < 0) return false;
+  restore(slot: number, { data, mint }: Chunk, nextAt: number, last: number, low: number, high: number): void {
     const w = slot * WORDS;
     const d = slot * DOUBLES;
-    const address = this.arena.allocate(sizeClass);
-    this.arena.slab(address).set(data, this.arena.offset(address));
-    this.#words[w + ADDRESS] = address;
+    this.#words[w + BLOCK] = this.arena.store(data.subarray(0, (decodedEnd.bits + 7) >>> 3));
     this.#words[w + BITS] = decodedEnd.bits;
     this.#words[w + STATE] = xorCount(data, 0) | (decodedEnd.leading << 16) | (decodedEnd.trailing << 24);
-    this.#words[w + CLASS] = sizeClass + 1;
+    this.#words[w + KIND] = XOR;
     this.#words[w + VALUE_WORD] = low;
     this.#words[w + VALUE_WORD + 1] = high;
     this.#doubles[d + TIME] = last;
     this.#doubles[d + DELTA] = decodedEnd.delta;
     this.#doubles[d + CHUNK_MINT] = mint;
     this.#doubles[d + NEXT_AT] = nextAt;
-    return true;
   }
 
   append(slot: number, time: number, low: number, high: number): void {
     const w = slot * WORDS;
     const d = slot * DOUBLES;
     const words = this.#words;
-    let address = words[w + ADDRESS]!;
-    const bits = words[w + BITS]!;
-    const sizeClass = words[w + CLASS]! - 1;
-    if ((bits >>> 3) + XOR_SAMPLE_BYTES_MAX > BLOCK_SIZES[sizeClass]!) {
-      const larger = this.arena.allocate(sizeClass + 1);
-      const from = this.arena.offset(address);
-      this.arena
-        .slab(larger)
-        .set(this.arena.slab(address).subarray(from, from + ((bits + 7) >>> 3)), this.arena.offset(larger));
-      this.arena.release(address, sizeClass);
-      address = larger;
-      words[w + ADDRESS] = address;
-      words[w + CLASS] = sizeClass + 2;
-    }
     const state = words[w + STATE]!;
     const xor = this.#xor;
-    const base = this.arena.offset(address) * 8;
-    xor.bytes = this.arena.slab(address);
-    xor.bitAt = base + bits;
     xor.count = state & 0xffff;
     xor.leading = (state >>> 16) & 0xff;
     xor.trailing = state >>> 24;
@@ -265,8 +236,8 @@ export class HeadSeries {
     xor.delta = this.#doubles[d + DELTA]!;
     xor.valueLow = words[w + VALUE_WORD]! | 0;
     xor.valueHigh = words[w + VALUE_WORD + 1]! | 0;
-    appendXor(xor, time, low, high);
-    words[w + BITS] = xor.bitAt - base;
+    words[w + BLOCK] = this.arena.append(words[w + BLOCK]!, words[w + BITS]!, xor, time, low, high);
+    words[w + BITS] = xor.bitAt;
     words[w + STATE] = xor.count | (xor.leading << 16) | (xor.trailing << 24);
     this.#doubles[d + TIME] = time;
     this.#doubles[d + DELTA] = xor.delta;
@@ -289,12 +260,12 @@ export class HeadSeries {
 
   /** The open chunk if it is an object. */
   object(slot: number): OpenChunk | undefined {
-    return this.#words[slot * WORDS + CLASS] === OBJECT ? this.objects.get(this.refs[slot]!) : undefined;
+    return this.#words[slot * WORDS + KIND] === OBJECT ? this.objects.get(this.refs[slot]!) : undefined;
   }
 
   /** Starts an open chunk that is an object; the one before has been closed. */
   openObject(slot: number, chunk: OpenChunk): void {
-    this.#words[slot * WORDS + CLASS] = OBJECT;
+    this.#words[slot * WORDS + KIND] = OBJECT;
     this.objects.set(this.refs[slot]!, chunk);
   }
 
@@ -307,10 +278,10 @@ export class HeadSeries {
   /** Gives the open chunk's memory back. */
   close(slot: number): void {
     const w = slot * WORDS;
-    const sizeClass = this.#words[w + CLASS]!;
-    if (sizeClass === OBJECT) this.objects.delete(this.refs[slot]!);
-    else if (sizeClass !== 0) this.arena.release(this.#words[w + ADDRESS]!, sizeClass - 1);
-    this.#words[w + CLASS] = 0;
+    const kind = this.#words[w + KIND]!;
+    if (kind === OBJECT) this.objects.delete(this.refs[slot]!);
+    else if (kind === XOR) this.arena.release(this.#words[w + BLOCK]!);
+    this.#words[w + KIND] = NO_CHUNK;
   }
 
   addFull(slot: number, chunk: FullChunk): void {
@@ -409,9 +380,9 @@ export class HeadSeries {
 
   /** Encoding of the newest chunk, open or full; 0 when there is none. */
   newestEncoding(slot: number): number {
-    const sizeClass = this.#words[slot * WORDS + CLASS]!;
-    if (sizeClass === OBJECT) return this.object(slot)!.encoding;
-    if (sizeClass !== 0) return ENCODING.XOR;
+    const kind = this.#words[slot * WORDS + KIND]!;
+    if (kind === OBJECT) return this.object(slot)!.encoding;
+    if (kind === XOR) return ENCODING.XOR;
     const newest = this.newestFull(slot);
     return newest === 0 ? 0 : this.#fullWords[4 * (newest - 1) + 2]! >>> LENGTH_BITS;
   }
@@ -480,12 +451,11 @@ export class SnapshotRecord {
 
   /** Whether the open chunk is an XOR chunk. */
   hasXor(i: number): boolean {
-    const sizeClass = this.#words[i * WORDS + CLASS]!;
-    return sizeClass !== 0 && sizeClass !== OBJECT;
+    return this.#words[i * WORDS + KIND] === XOR;
   }
 
   hasObject(i: number): boolean {
-    return this.#words[i * WORDS + CLASS] === OBJECT;
+    return this.#words[i * WORDS + KIND] === OBJECT;
   }
 
   lastTime(i: number): number {
@@ -508,13 +478,7 @@ export class SnapshotRecord {
 
 /** Copies the open chunk of the record at `words[w]` as it would be stored, with its count in front. */
 function copyXor(arena: Arena, words: Uint32Array, w: number, target: Uint8Array, at: number): void {
-  const address = words[w + ADDRESS]!;
-  const bits = words[w + BITS]!;
-  const length = (bits + 7) >>> 3;
-  const from = arena.offset(address);
-  target.set(arena.slab(address).subarray(from, from + length), at);
-  // Of an older record, the last byte may hold bits of later samples.
-  if ((bits & 7) !== 0) target[at + length - 1]! &= 0xff00 >>> (bits & 7);
+  arena.read(words[w + BLOCK]!, words[w + BITS]!, target, at);
   const count = words[w + STATE]! & 0xffff;
   target[at] = count >>> 8;
   target[at + 1] = count;

@@ -123,7 +123,7 @@ export class HeadState {
     const predicted = SAMPLES_PER_CHUNK / 4;
     const nextAt = length > predicted ? chunkEndTime(chunk.mint, times[predicted - 1]!, whole, 4) : whole;
     const last = times[length - 1]!;
-    if (!series.restore(slot, chunk, nextAt, last, words[2 * length - 2]!, words[2 * length - 1]!)) return false;
+    series.restore(slot, chunk, nextAt, last, words[2 * length - 2]!, words[2 * length - 1]!);
     if (chunk.mint < this.mint) this.mint = chunk.mint;
     if (last > this.maxt) this.maxt = last;
     return true;
