@@ -45,7 +45,7 @@ export async function labelValues(folder: string, print: (line: string) => void)
   const ids = Array.from({ length: 500_000 }, (_, i) => `id-${String(i).padStart(6, "0")}`);
   const symbols = ["", "__name__", "id", "m", "shard", "x", "y", ...ids].sort(compareUtf8);
   const ordinals = new Map(symbols.map((symbol, i) => [symbol, i]));
-  const writer = new BlockWriter(join(folder, "values"), symbols);
+  const writer = BlockWriter.open(join(folder, "values"), symbols);
   const writeAt = performance.now();
   ids.forEach((id, i) => {
     const labels = ["__name__", "m", "id", id, "shard", i % 4 === 0 ? "x" : "y"];
@@ -164,7 +164,7 @@ function writeBlock(folder: string, ulid: string, start: number, count: number):
     return i === -1 ? 0 : a.labels[i]! - (b.labels[i] ?? -1);
   });
   let encodeMs = performance.now() - preparedAt;
-  const writer = new BlockWriter(join(folder, ulid), symbols);
+  const writer = BlockWriter.open(join(folder, ulid), symbols);
   for (const { labels, valueAt } of entries) {
     const encodeAt = performance.now();
     const chunks = [0, 1, 2, 3].map((k) => encode(start, k * 120, valueAt));

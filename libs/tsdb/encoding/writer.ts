@@ -116,29 +116,41 @@ export class ByteWriter {
 
   /** Length as uvarint, then UTF-8. Short ASCII, what labels are, is written here: 25 ns instead of 200. */
   text(text: string): void {
-    const { length } = text;
-    if (length < SHORT) {
-      this.reserve(length + 1);
-      const bytes = this.#bytes;
-      const at = this.length + 1;
-      let i = 0;
-      for (; i < length; i++) {
-        const code = text.charCodeAt(i);
-        if (code >= 0x80) break;
-        bytes[at + i] = code;
-      }
-      if (i === length) {
-        bytes[at - 1] = length;
-        this.length = at + length;
-        return;
-      }
+    this.reserve(1);
+    const at = this.length++;
+    if (this.#shortAscii(text)) this.#bytes[at] = text.length;
+    else {
+      this.length = at;
+      this.uvarint(Buffer.byteLength(text));
+      this.#utf8(text);
     }
-    const byteLength = Buffer.byteLength(text);
-    this.uvarint(byteLength);
-    this.reserve(byteLength);
+  }
+
+  /** UTF-8 alone. */
+  utf8(text: string): void {
+    if (!this.#shortAscii(text)) this.#utf8(text);
+  }
+
+  /** Writes the text if it is short and ASCII; else nothing of a meaning, behind the end. */
+  #shortAscii(text: string): boolean {
+    const { length } = text;
+    if (length >= SHORT) return false;
+    this.reserve(length);
+    const bytes = this.#bytes;
+    const at = this.length;
+    for (let i = 0; i < length; i++) {
+      const code = text.charCodeAt(i);
+      if (code >= 0x80) return false;
+      bytes[at + i] = code;
+    }
+    this.length = at + length;
+    return true;
+  }
+
+  #utf8(text: string): void {
+    this.reserve(Buffer.byteLength(text));
     this.#buffer ??= Buffer.from(this.#bytes.buffer);
-    this.#buffer.write(text, this.length, "utf8");
-    this.length += byteLength;
+    this.length += this.#buffer.write(text, this.length, "utf8");
   }
 
   /** CRC-32C of everything from `from` on. */

@@ -4,10 +4,12 @@ import { Slices } from "#libs/kit/slices.ts";
 import { type BlockIdentity, BlockWriter, type WrittenBlock } from "../block/writer.ts";
 import type { Chunk } from "../chunk/encoding.ts";
 import { rangeEnd } from "./chunk-end.ts";
+import { type PackedSymbols, SymbolPacker } from "../index/packed-symbols.ts";
 import { mergeChunks } from "./merge-chunks.ts";
 import { ReadView, readFullChunk } from "./read-view.ts";
 import type { FullChunk, HeadSeries } from "./series.ts";
 import { sortByLabels } from "./series-order.ts";
+import { countingFrom } from "./sort-sliced.ts";
 import type { HeadState } from "./state.ts";
 
 const BATCH = 1024;
@@ -22,7 +24,7 @@ export async function cutRange(
 ): Promise<WrittenBlock | undefined> {
   const { series } = state;
   const slices = new Slices(10);
-  const candidates = Uint32Array.from({ length: series.count }, (_, slot) => slot);
+  const candidates = countingFrom(0, series.count);
   const slots = await sortByLabels(series, candidates, slices);
   const identity = { ulid, minTime: mint, maxTime: end, compaction: { level: 1, sources: [ulid] } };
   // Nothing before `end` changes any more: views of few series, one after the other, see what one of all would.
@@ -120,8 +122,8 @@ async function writeBlock(
   source: ChunkSource,
 ): Promise<WrittenBlock | undefined> {
   const { ordinals, symbols } = await usedSymbols(series, slots, source, slices);
-  if (symbols.length === 1) return undefined;
-  const writer = new BlockWriter(join(blocksFolder, identity.ulid), symbols);
+  if (symbols.count === 1) return undefined;
+  const writer = await BlockWriter.openSliced(join(blocksFolder, identity.ulid), symbols, slices);
   try {
     let any = false;
     for (let i = 0; i < slots.length; i++) {
@@ -150,7 +152,7 @@ async function usedSymbols(
   slots: Uint32Array,
   source: ChunkSource,
   slices: Slices,
-): Promise<{ ordinals: Uint32Array; symbols: string[] }> {
+): Promise<{ ordinals: Uint32Array; symbols: PackedSymbols }> {
   const used = new Uint8Array(series.symbols.count);
   for (let i = 0; i < slots.length; i++) {
     if (source.has(i)) for (const id of series.labelIds(slots[i]!)) used[id] = 1;
@@ -158,12 +160,12 @@ async function usedSymbols(
   }
   const ordinals = new Uint32Array(used.length);
   // Prometheus's heads always have "", the name of the list of all series.
-  const symbols: string[] = [""];
+  const symbols = new SymbolPacker(used.length + 1);
+  symbols.add("");
   for (const id of await series.symbols.sorted(slices)) {
     if (slices.due) await slices.breathe();
     if (used[id] !== 1) continue;
-    ordinals[id] = symbols.length;
-    symbols.push(series.symbols.text(id));
+    ordinals[id] = symbols.add(series.symbols.text(id));
   }
-  return { ordinals, symbols };
+  return { ordinals, symbols: symbols.take() };
 }

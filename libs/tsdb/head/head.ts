@@ -28,6 +28,7 @@ import { rangeEnd } from "./chunk-end.ts";
 import { ChunkReads, entryOffset } from "./chunk-files.ts";
 import { cutLateChunks, cutRange, type LateChunks } from "./cut.ts";
 import { sortByLabels } from "./series-order.ts";
+import { countingFrom } from "./sort-sliced.ts";
 import { type Exemplar, EXEMPLAR_OUTCOME, type ExemplarOutcome, type SeriesExemplars } from "./exemplars.ts";
 import { LogBatch } from "./log-batch.ts";
 import { type MetadataEntry, type MetadataType, seriesNames } from "./metric-metadata.ts";
@@ -383,7 +384,7 @@ export class Head implements PostingsSource {
   }
 
   all(): Postings {
-    return Uint32Array.from({ length: this.#state.series.count }, (_, i) => i);
+    return countingFrom(0, this.#state.series.count);
   }
 
   of(name: string, value: string): Postings {

@@ -387,14 +387,15 @@ export class HeadSeries {
     return newest === 0 ? 0 : this.#fullWords[4 * (newest - 1) + 2]! >>> LENGTH_BITS;
   }
 
-  /** Takes over labels and full chunks that reach `time` of a series of the state before; `takeRecord` does the rest. */
+  /** Takes over a series of the state before, without full chunks that end before `time`. */
   adopt(from: HeadSeries, fromSlot: number, time: number): number {
     const slot = this.add(from.refs[fromSlot]!, from.labels(fromSlot));
     for (const chunk of from.fullChunks(fromSlot, time, Infinity)) this.addFull(slot, chunk);
+    this.takeRecord(slot, from, fromSlot, from.newestFull(fromSlot));
     return slot;
   }
 
-  /** Takes over what appends change; full chunks newer than `seenFull` come too. */
+  /** Takes over what appends have changed; full chunks newer than `seenFull` come too. */
   takeRecord(slot: number, from: HeadSeries, fromSlot: number, seenFull: number): void {
     const w = slot * WORDS;
     const labels = this.#words[w + LABELS]!;
