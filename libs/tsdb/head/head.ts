@@ -509,7 +509,7 @@ export class Head implements PostingsSource {
   async dropLate({ chunks, segment }: LateCut): Promise<void> {
     await this.#unpinned();
     // The log first: a marker must not outlive its chunk.
-    this.#wbl?.removeBefore(segment);
+    await this.#wbl?.removeBefore(segment);
     for (const [ref, cut] of chunks) {
       this.#state.late.drop(ref, new Set(cut));
       for (const chunk of cut) this.#state.files.dropLate(chunk);
