@@ -42,7 +42,7 @@ import { type HeadOptions, HeadState } from "./state.ts";
 import { truncateState } from "./truncate.ts";
 import { truncateWal } from "./truncate-wal.ts";
 
-/** Frames of a head are large: the more series are read at once, the fewer reads (see HeadChunkFiles.readMany). */
+/** Frames of a head are large: the more series are read at once, the fewer reads (see HeadChunkFiles.readSteps). */
 const HEAD_FRAME_BYTES = 4 << 20;
 const HEAD_FRAME_SERIES = 8192;
 
@@ -438,16 +438,16 @@ export class Head implements PostingsSource {
         const ids = series.labelIds(slots[i]!);
         for (let k = 0; k < ids.length; k += 2) builder.label(idOf(ids[k]!), idOf(ids[k + 1]!));
         builder.endSeries();
+        if (slices.due) await slices.breathe();
         if (++sent === query.limit) break;
         // The first frame is small, so that the other side has work while the next is read.
         const most = sent < HEAD_FRAME_SERIES ? HEAD_FRAME_SERIES / 8 : HEAD_FRAME_SERIES / 2;
         if (builder.dataBytes >= HEAD_FRAME_BYTES || builder.seriesCount >= most) {
-          files.readMany(reads, builder.bytes);
+          await slices.run(files.readSteps(reads, builder.bytes));
           yield builder.take();
-          if (slices.due) await slices.breathe();
         }
       }
-      files.readMany(reads, builder.bytes);
+      await slices.run(files.readSteps(reads, builder.bytes));
       if (builder.seriesCount > 0) yield builder.take();
     } finally {
       view.release();

@@ -23,8 +23,14 @@ export class ReadView {
   readonly #listed: number[] = [];
   readonly #tombstones: ReadonlyMap<number, readonly Interval[]>;
 
-  /** Takes the view; `release` must follow. */
-  constructor(series: HeadSeries, slots: Uint32Array, files: HeadChunkFiles, late: OutOfOrder, tombstones: Tombstones) {
+  /** Takes the view, without late samples where `late` is undefined; `release` must follow. */
+  constructor(
+    series: HeadSeries,
+    slots: Uint32Array,
+    files: HeadChunkFiles,
+    late: OutOfOrder | undefined,
+    tombstones: Tombstones,
+  ) {
     this.series = series;
     this.slots = slots;
     this.#files = files;
@@ -32,10 +38,10 @@ export class ReadView {
     files.hold();
     this.#records = new SnapshotRecord(series.snapshot(slots));
     this.#tombstones = tombstones.byRef;
-    if (series.objects.size === 0 && late.count === 0) return;
+    if (series.objects.size === 0 && (late?.count ?? 0) === 0) return;
     for (let i = 0; i < slots.length; i++) {
       if (this.#records.hasObject(i)) this.#objects.set(i, series.openChunk(slots[i]!)!);
-      const lateSeries = late.of(series.refs[slots[i]!]!);
+      const lateSeries = late?.of(series.refs[slots[i]!]!);
       if (lateSeries !== undefined) this.#late.set(i, lateSeries.clone());
     }
   }
@@ -62,7 +68,7 @@ export class ReadView {
     // As Prometheus: a series is named as long as its open chunk is in range, even if all of it is deleted.
     if (skipChunks && this.#isOpenIn(i, mint, maxt)) return true;
     if (late !== undefined || deleted !== undefined) {
-      const chunks = this.chunks(i, mint, maxt, true);
+      const chunks = this.#chunks(i, mint, maxt);
       if (chunks.length === 0) return false;
       if (!skipChunks)
         for (const { mint: from, maxt: to, encoding, data } of chunks)
@@ -98,10 +104,10 @@ export class ReadView {
   }
 
   /** Chunks of series `i` that reach into [mint, maxt], ascending and without overlap, deletions applied. */
-  chunks(i: number, mint: number, maxt: number, withLate: boolean): Chunk[] {
+  #chunks(i: number, mint: number, maxt: number): Chunk[] {
     const chunks = this.#full(i, mint, maxt).map((chunk) => this.#read(chunk));
     if (this.#isOpenIn(i, mint, maxt)) chunks.push(this.#objects.get(i) ?? this.#openXor(i));
-    const late = withLate ? this.#late.get(i) : undefined;
+    const late = this.#late.get(i);
     if (late !== undefined) {
       for (const chunk of late.chunks) if (chunk.maxt >= mint && chunk.mint <= maxt) chunks.push(this.#read(chunk));
       if (late.open !== undefined)
