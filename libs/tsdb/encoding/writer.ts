@@ -6,7 +6,6 @@ const SHORT = 64;
 export class ByteWriter {
   #bytes: Uint8Array<ArrayBuffer>;
   #view: DataView;
-  /** For texts that are not short ASCII. */
   #buffer: Buffer | undefined;
   length = 0;
 
@@ -18,6 +17,16 @@ export class ByteWriter {
   /** What was written so far; valid until the next write. */
   get bytes(): Uint8Array<ArrayBuffer> {
     return this.#bytes.subarray(0, this.length);
+  }
+
+  /** All of the memory, written and not; until more is reserved than it holds. */
+  get buffer(): Buffer {
+    return (this.#buffer ??= Buffer.from(this.#bytes.buffer));
+  }
+
+  /** Over the same memory. */
+  get view(): DataView {
+    return this.#view;
   }
 
   clear(): void {
@@ -149,8 +158,7 @@ export class ByteWriter {
 
   #utf8(text: string): void {
     this.reserve(Buffer.byteLength(text));
-    this.#buffer ??= Buffer.from(this.#bytes.buffer);
-    this.length += this.#buffer.write(text, this.length, "utf8");
+    this.length += this.buffer.write(text, this.length, "utf8");
   }
 
   /** CRC-32C of everything from `from` on. */

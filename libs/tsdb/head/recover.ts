@@ -32,6 +32,7 @@ import {
 import { entryOffset } from "./chunk-files.ts";
 import { ChunkList } from "./chunk-list.ts";
 import { familyOf } from "./metric-metadata.ts";
+import { RefSlots } from "./ref-slots.ts";
 import { replayLog } from "./replay.ts";
 import { BEFORE_ALL, readSnapshot, type SnapshotSink } from "./snapshot.ts";
 import type { FullChunk } from "./series.ts";
@@ -68,7 +69,7 @@ class Recovery implements SnapshotSink {
   readonly #late = new Map<string, FullChunk & { readonly ref: number }>();
   readonly #hasHoles: boolean;
   /** By the refs of the log; a series may have had several. */
-  readonly #slots = new Map<number, number>();
+  readonly #slots = new RefSlots();
   readonly #skipped = new Map<number, number>();
   samples = 0;
   #unknown = 0;
@@ -168,7 +169,7 @@ class Recovery implements SnapshotSink {
 
   #slotOf(ref: number): number {
     const slot = this.#slots.get(ref);
-    if (slot !== undefined) return slot;
+    if (slot >= 0) return slot;
     // A series that a truncation dropped: its ref must not be given out again.
     this.#state.nextRef = Math.max(this.#state.nextRef, ref + 1);
     this.#unknown++;
@@ -278,8 +279,8 @@ class Recovery implements SnapshotSink {
   finish(unsure: boolean): void {
     const { log } = this.#state.options;
     for (const chunk of this.#late.values()) {
-      const slot = unsure ? this.#slots.get(chunk.ref) : undefined;
-      if (slot !== undefined) this.#state.late.addChunk(this.#state.series.refs[slot]!, chunk);
+      const slot = unsure ? this.#slots.get(chunk.ref) : -1;
+      if (slot >= 0) this.#state.late.addChunk(this.#state.series.refs[slot]!, chunk);
       else this.#state.files.dropLate(chunk);
     }
     for (const [type, records] of this.#skipped)

@@ -157,7 +157,8 @@ export interface SnapshotSink {
 }
 
 /**
- * The newest snapshot's content. Nothing is given to `sink` unless all of it holds.
+ * The newest snapshot's content. The series and deletions that `sink` was given of one that is damaged do no harm: each
+ * record had its checksum, and the log says the same.
  *
  * @returns where the log goes on; undefined when there is no snapshot that can be used, `onProblem` is told why.
  */
@@ -175,28 +176,27 @@ export function readSnapshot(
     return undefined;
   }
   const path = join(folder, name);
-  const problems: string[] = [];
+  const exemplars: RefExemplar[] = [];
+  let problem: string | undefined;
   let records = 0;
-  // First whether all of it holds: fast, its bytes are then in the page cache.
-  for (const { bytes } of readWal(path, ({ what }) => problems.push(what))) {
-    records++;
-    if (!(bytes[0]! >= SERIES && bytes[0]! <= EXEMPLARS)) problems.push(`a record of type ${bytes[0]}`);
-  }
-  if (problems.length > 0 || records === 0) {
-    onProblem(name, problems[0] ?? "empty");
-    return undefined;
-  }
   try {
-    for (const { bytes } of readWal(path, () => undefined)) readRecord(bytes, path, sink);
+    for (const { bytes } of readWal(path, ({ what }) => (problem ??= what))) {
+      records++;
+      readRecord(bytes, path, sink, exemplars);
+    }
   } catch (error) {
-    // What is there already does no harm: the log says the same.
-    onProblem(name, messageOf(error));
+    problem ??= messageOf(error);
+  }
+  if (records === 0) problem ??= "empty";
+  if (problem !== undefined) {
+    onProblem(name, problem);
     return undefined;
   }
+  for (const exemplar of exemplars) sink.exemplar(exemplar);
   return { segment, offset };
 }
 
-function readRecord(bytes: Uint8Array, file: string, sink: SnapshotSink): void {
+function readRecord(bytes: Uint8Array, file: string, sink: SnapshotSink, exemplars: RefExemplar[]): void {
   const reader = new ByteReader(bytes, file, 1);
   switch (bytes[0]) {
     case SERIES: {
@@ -221,7 +221,10 @@ function readRecord(bytes: Uint8Array, file: string, sink: SnapshotSink): void {
       sink.deletions(intervals);
       break;
     }
+    case EXEMPLARS:
+      readExemplars(bytes, file, (exemplar) => exemplars.push(exemplar));
+      break;
     default:
-      readExemplars(bytes, file, (exemplar) => sink.exemplar(exemplar));
+      reader.fail(`a record of type ${bytes[0]}`);
   }
 }

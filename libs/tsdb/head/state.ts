@@ -56,7 +56,9 @@ export class HeadState {
   maxt = -Infinity;
   minValidTime: number;
   nextRef = 1;
+  /** Of the labels that were looked up last. */
   readonly #key = new ByteWriter(512);
+  #hash = 0;
 
   constructor(folder: string, options: HeadOptions) {
     this.folder = folder;
@@ -71,15 +73,15 @@ export class HeadState {
   find(labels: Labels): number {
     this.#key.clear();
     writeKey(this.#key, labels);
-    const key = Buffer.from(this.#key.bytes.buffer, 0, this.#key.length);
-    return this.keys.find(key, 0, key.length, this.keys.hashOf(new DataView(this.#key.bytes.buffer), 0, key.length));
+    const { buffer, view, length } = this.#key;
+    this.#hash = this.keys.hashOf(view, 0, length);
+    return this.keys.find(buffer, 0, length, this.#hash);
   }
 
   /** Adds the series of labels that `find` has just not found. */
   add(ref: number, labels: Labels): number {
     const slot = this.series.add(ref, labels);
-    const length = this.#key.length;
-    this.keys.add(this.#key.bytes, 0, length, this.keys.hashOf(new DataView(this.#key.bytes.buffer), 0, length));
+    this.keys.add(this.#key.buffer, 0, this.#key.length, this.#hash);
     this.nextRef = Math.max(this.nextRef, ref + 1);
     return slot;
   }
