@@ -18,7 +18,7 @@ import { labelValues, mergeBeside } from "./blocks.ts";
 import { dataBody, target } from "./dataset.ts";
 import { head } from "./head.ts";
 import { blockBytes, headLife } from "./head-life.ts";
-import { cpuSeconds, row, rssMegabytes } from "./measure.ts";
+import { cpuSeconds, row, rssMegabytes, summary } from "./measure.ts";
 import { ask, post, type Server, startAll, stopAll } from "./peers.ts";
 
 type Print = (line: string) => void;
@@ -39,7 +39,7 @@ interface Load {
 
 export async function figures(print: Print): Promise<void> {
   const wide = { series: 500_000, steps: 4, batch: 1, unique: true };
-  await beside(print, wide, async () => undefined);
+  await beside(print, wide, (running) => valuesWithMatcher(print, running));
   const long = { series: 100_000, steps: 480, batch: 10, unique: false };
   await beside(print, long, async (running) => {
     await blockOfPrometheus(print, running);
@@ -116,6 +116,25 @@ async function send(
     "less when idle",
     rss.map((mb, s) => ((mb - idle[s]!) * 2 ** 20) / count),
   );
+}
+
+/** Values of a label that 500,000 series have one of their own of each, where 500 match. */
+async function valuesWithMatcher(print: Print, running: readonly Server[]): Promise<void> {
+  const params = { "match[]": 'up{job="job-3"}', start: String(START / 1000), end: String(START / 1000 + 60) };
+  const times = running.map((): number[] => []);
+  for (let i = 0; i < 9; i++) {
+    for (const [s, server] of running.entries()) {
+      const at = performance.now();
+      const { data } = JSON.parse(await ask(server, "label/uid/values", params)) as { data: string[] };
+      times[s]!.push(performance.now() - at);
+      if (data.length !== 500) throw new Error(`${server.name} has ${data.length} values, not 500`);
+    }
+  }
+  print(row(["500 of 500,000 label values by a matcher, ms", "", "", "best, median; over HTTP"]));
+  running.forEach(({ name }, s) => {
+    const { best, median } = summary(times[s]!);
+    print(row([`  ${name}`, best, median, ""]));
+  });
 }
 
 /** Stops and starts each as an operator does; it is back when it counts all series again. */

@@ -36,6 +36,11 @@ export async function headLife(print: (line: string) => void, folder: string): P
   await shown("all series and chunks read", async () => {
     for await (const _frame of head.frames({ ...all, skipChunks: false, limit: 0 }, new AbortController().signal));
   });
+  const some = ["__name__=up", "job=job-3"].map((pair) => {
+    const [name, value] = pair.split("=") as [string, string];
+    return createMatcher({ type: "=", name, value });
+  });
+  await shown("values of pod where they are few", () => head.valuesOf("pod", some));
   const end = head.cutEnd;
   let block: WrittenBlock | undefined;
   await shown("cut into a block", async () => (block = await head.cutBlock(folder, createUlid(end))));

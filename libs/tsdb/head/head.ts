@@ -404,6 +404,14 @@ export class Head implements PostingsSource {
     return nameId === undefined ? [] : postings.valueIds(nameId).map((id) => symbols.text(id));
   }
 
+  /** Values of a label that series have which the matchers select, whenever their samples are, as Prometheus has it. */
+  async valuesOf(name: string, matchers: readonly Matcher[]): Promise<string[]> {
+    const slots = await selectPostings(this, matchers);
+    const { series } = this.#state;
+    const nameId = series.symbols.find(name);
+    return nameId === undefined ? [] : series.valueIds(nameId, slots).map((id) => series.symbols.text(id));
+  }
+
   /** In any order. */
   labelNames(): string[] {
     const { symbols, postings } = this.#state.series;

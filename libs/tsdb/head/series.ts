@@ -112,6 +112,24 @@ export class HeadSeries {
     return this.#labelIds.subarray(at + 1, at + 1 + this.#labelIds[at]!);
   }
 
+  /** The ids of the values that these series have for a label, each once. */
+  valueIds(nameId: number, slots: Uint32Array): number[] {
+    const seen = new Uint8Array(this.symbols.count);
+    const found: number[] = [];
+    for (let i = 0; i < slots.length; i++) {
+      const at = this.#words[slots[i]! * WORDS + LABELS]!;
+      const end = at + this.#labelIds[at]!;
+      for (let k = at + 1; k < end; k += 2) {
+        if (this.#labelIds[k] !== nameId) continue;
+        const id = this.#labelIds[k + 1]!;
+        if (seen[id] === 0) found.push(id);
+        seen[id] = 1;
+        break;
+      }
+    }
+    return found;
+  }
+
   /** Order of two series by labels; `ranks` orders symbols. */
   compare(a: number, b: number, ranks: Uint32Array): number {
     const ids = this.#labelIds;
