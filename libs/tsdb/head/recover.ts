@@ -8,12 +8,10 @@
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { SampleColumns } from "#libs/model/columns.ts";
 import type { Histogram } from "#libs/model/histogram.ts";
 import { type Labels, labelValue, METRIC_NAME } from "#libs/model/labels.ts";
 import { STALE_HI, STALE_LO } from "#libs/model/stale.ts";
 import { type Chunk, ENCODING } from "../chunk/encoding.ts";
-import { decodeXorChunk } from "../chunk/xor-chunk.ts";
 import { readHistogramRecord } from "../wal/histogram-records.ts";
 import {
   METADATA_TYPES,
@@ -60,8 +58,6 @@ export function recover(state: HeadState, walSegment: number, wblSegment: number
   }
 }
 
-const columns = new SampleColumns();
-
 class Recovery implements SnapshotSink {
   readonly #state: HeadState;
   readonly #full = new ChunkList();
@@ -94,7 +90,7 @@ class Recovery implements SnapshotSink {
   apply(bytes: Uint8Array, file: string): void {
     switch (bytes[0]) {
       case RECORD.SERIES:
-        readSeries(bytes, file, (ref, labels) => this.series(ref, labels, undefined));
+        readSeries(bytes, file, (ref, labels) => this.series(ref, labels, undefined, 0, 0));
         break;
       case RECORD.SAMPLES:
       case RECORD.SAMPLES_V2:
@@ -136,7 +132,7 @@ class Recovery implements SnapshotSink {
   }
 
   /** A series, and the open chunk that a snapshot has of it: its samples make the same chunk again. */
-  series(ref: number, labels: Labels, open: Chunk | undefined): void {
+  series(ref: number, labels: Labels, open: Chunk | undefined, low: number, high: number): void {
     const state = this.#state;
     const known = state.find(labels);
     const slot = known >= 0 ? known : state.add(ref, labels);
@@ -153,13 +149,8 @@ class Recovery implements SnapshotSink {
       state.maxt = Math.max(state.maxt, chunk.maxt);
     });
     if (open === undefined) return;
-    if (open.encoding === ENCODING.XOR) {
-      columns.clear();
-      decodeXorChunk(open.data, 0, open.data.length, columns, `snapshot, series ${ref}`);
-      const { length, times, words } = columns;
-      this.samples += length;
-      if (length === 0 || state.restoreFloats(slot, open, columns)) return;
-      for (let i = 0; i < length; i++) this.#sample(ref, times[i]!, words[2 * i]!, words[2 * i + 1]!, undefined, 0);
+    if (open.encoding === ENCODING.XOR && state.takeStored(slot, open, low, high)) {
+      this.samples += state.series.openCount(slot);
       return;
     }
     const { length, times, words, histograms, starts } = unpackChunk(open, `snapshot, series ${ref}`);

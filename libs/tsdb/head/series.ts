@@ -5,7 +5,8 @@
  *
  *   double 0 time │ 1 delta │ 2 value │ 3 mint of the open chunk │ 4 nextAt
  *   word  10 last block of the open chunk │ 11 bits used │ 12 count, leading << 16, trailing << 24
- *   word  13 what the open chunk is: `NO_CHUNK`, `XOR`, in the arena, or `OBJECT`, in `objects`
+ *   word  13 what the open chunk is: `NO_CHUNK`, `XOR`, in the arena, `STORED`, the same of which 1 and 4 and the end
+ *            are not known yet, or `OBJECT`, in `objects`
  *   word  14 newest full chunk + 1 │ 15 labels offset
  */
 import { type Chunk, ENCODING } from "../chunk/encoding.ts";
@@ -31,6 +32,7 @@ const LABELS = 15;
 const NO_CHUNK = 0;
 const XOR = 1;
 const OBJECT = 2;
+const STORED = 3;
 /** Length and encoding of a full chunk share a word. */
 const LENGTH_BITS = 29;
 const LENGTH_MASK = (1 << LENGTH_BITS) - 1;
@@ -187,7 +189,13 @@ export class HeadSeries {
 
   /** Whether the open chunk is an XOR chunk in the arena. */
   hasXor(slot: number): boolean {
-    return this.#words[slot * WORDS + KIND] === XOR;
+    const kind = this.#words[slot * WORDS + KIND];
+    return kind === XOR || kind === STORED;
+  }
+
+  /** Whether the open chunk must be decoded and given to `restore` before it is written on. */
+  hasStored(slot: number): boolean {
+    return this.#words[slot * WORDS + KIND] === STORED;
   }
 
   openCount(slot: number): number {
@@ -220,6 +228,19 @@ export class HeadSeries {
     this.#words[w + KIND] = XOR;
     this.#doubles[slot * DOUBLES + CHUNK_MINT] = mint;
     this.#doubles[slot * DOUBLES + NEXT_AT] = nextAt;
+  }
+
+  /** Takes a stored XOR chunk as the open one; `low` and `high` are its last value. */
+  takeStored(slot: number, { data, mint, maxt }: Chunk, low: number, high: number): void {
+    const w = slot * WORDS;
+    this.#words[w + BLOCK] = this.arena.store(data);
+    this.#words[w + BITS] = data.length * 8;
+    this.#words[w + STATE] = xorCount(data, 0);
+    this.#words[w + KIND] = STORED;
+    this.#words[w + VALUE_WORD] = low;
+    this.#words[w + VALUE_WORD + 1] = high;
+    this.#doubles[slot * DOUBLES + TIME] = maxt;
+    this.#doubles[slot * DOUBLES + CHUNK_MINT] = mint;
   }
 
   /**
@@ -298,7 +319,7 @@ export class HeadSeries {
     const w = slot * WORDS;
     const kind = this.#words[w + KIND]!;
     if (kind === OBJECT) this.objects.delete(this.refs[slot]!);
-    else if (kind === XOR) this.arena.release(this.#words[w + BLOCK]!);
+    else if (kind !== NO_CHUNK) this.arena.release(this.#words[w + BLOCK]!);
     this.#words[w + KIND] = NO_CHUNK;
   }
 
@@ -400,7 +421,7 @@ export class HeadSeries {
   newestEncoding(slot: number): number {
     const kind = this.#words[slot * WORDS + KIND]!;
     if (kind === OBJECT) return this.object(slot)!.encoding;
-    if (kind === XOR) return ENCODING.XOR;
+    if (kind !== NO_CHUNK) return ENCODING.XOR;
     const newest = this.newestFull(slot);
     return newest === 0 ? 0 : this.#fullWords[4 * (newest - 1) + 2]! >>> LENGTH_BITS;
   }
@@ -470,7 +491,8 @@ export class SnapshotRecord {
 
   /** Whether the open chunk is an XOR chunk. */
   hasXor(i: number): boolean {
-    return this.#words[i * WORDS + KIND] === XOR;
+    const kind = this.#words[i * WORDS + KIND];
+    return kind === XOR || kind === STORED;
   }
 
   hasObject(i: number): boolean {

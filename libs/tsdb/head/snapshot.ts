@@ -37,6 +37,9 @@ const EXEMPLARS = 3;
 const TOMBSTONES_VERSION = 1;
 const FLUSH_BYTES = 1 << 20;
 const EXEMPLARS_PER_RECORD = 10_000;
+/** Behind an XOR chunk; once the last four samples, now only the last value counts. */
+const LAST_SAMPLES_BYTES = 64;
+const lastValue = new Int32Array(2);
 
 /** Before every sample: a deletion there only says that its ref was given out. */
 export const BEFORE_ALL = -(2 ** 52);
@@ -115,8 +118,7 @@ function writeSeriesRecord(out: ByteWriter, state: HeadState, slot: number): voi
   out.uvarint(chunk.data.length);
   out.raw(chunk.data);
   if (chunk.encoding === ENCODING.XOR || chunk.encoding === ENCODING.XOR2) {
-    // Once the last four samples; three are empty now.
-    for (let i = 0; i < 7; i++) out.u64(0);
+    for (let i = 8; i < LAST_SAMPLES_BYTES; i += 8) out.u64(0);
     const [low, high] = series.lastWords(slot);
     out.f64Words(low, high);
   } else writeHistogram(out, (series.object(slot) as OpenHistogram).last!);
@@ -151,7 +153,8 @@ function* exemplarBatches(state: HeadState): Generator<RefExemplar[]> {
 }
 
 export interface SnapshotSink {
-  series(ref: number, labels: Labels, chunk: Chunk | undefined): void;
+  /** `low` and `high`: the last value of an XOR chunk. */
+  series(ref: number, labels: Labels, chunk: Chunk | undefined, low: number, high: number): void;
   deletions(intervals: readonly RefInterval[]): void;
   exemplar(exemplar: RefExemplar): void;
 }
@@ -204,13 +207,18 @@ function readRecord(bytes: Uint8Array, file: string, sink: SnapshotSink, exempla
       const labels = readLabels(reader);
       reader.skip(8);
       if (reader.uvarint() === 0) {
-        sink.series(ref, labels, undefined);
+        sink.series(ref, labels, undefined, 0, 0);
         break;
       }
       const mint = reader.i64();
       const maxt = reader.i64();
       const encoding = reader.u8();
-      sink.series(ref, labels, { mint, maxt, encoding, data: reader.take(reader.uvarint()) });
+      const data = reader.take(reader.uvarint());
+      if (encoding === ENCODING.XOR) {
+        reader.skip(LAST_SAMPLES_BYTES - 8);
+        reader.f64Into(lastValue, 0);
+      }
+      sink.series(ref, labels, { mint, maxt, encoding, data }, lastValue[0]!, lastValue[1]!);
       break;
     }
     case TOMBSTONES: {
