@@ -25,7 +25,7 @@ import { crc32c } from "../encoding/crc32c.ts";
 import { ByteWriter } from "../encoding/writer.ts";
 import { ensureFolder, writeAll } from "../files.ts";
 import type { Chunk } from "../chunk/encoding.ts";
-import type { FullChunk } from "./series.ts";
+import type { FullChunk } from "./full-chunks.ts";
 
 const MAGIC = 0x0130bc91;
 const FILE_BYTES_MAX = 128 * 1024 * 1024;

@@ -3,7 +3,7 @@
  * which half a million chunks would feel.
  */
 import { RefSlots } from "./ref-slots.ts";
-import type { FullChunk } from "./series.ts";
+import type { FullChunk } from "./full-chunks.ts";
 
 const COLUMNS = 6;
 const START = 1 << 14;

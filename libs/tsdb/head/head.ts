@@ -361,7 +361,7 @@ export class Head implements PostingsSource {
     return {
       seriesCount: series.count,
       labelPairCount: series.postings.pairCount,
-      chunkCount: open + series.fullCount,
+      chunkCount: open + series.full.count,
       mint,
       maxt,
     };

@@ -8,7 +8,8 @@ import type { FrameBuilder } from "../series/frame.ts";
 import type { ChunkReads, HeadChunkFiles } from "./chunk-files.ts";
 import type { LateSeries, OutOfOrder } from "./out-of-order.ts";
 import { mergeChunks } from "./merge-chunks.ts";
-import { type FullChunk, type HeadSeries, SnapshotRecord } from "./series.ts";
+import type { FullChunk } from "./full-chunks.ts";
+import { type HeadSeries, SnapshotRecord } from "./series.ts";
 import type { Interval, Tombstones } from "./tombstones.ts";
 
 export class ReadView {
@@ -19,8 +20,8 @@ export class ReadView {
   /** By index into `slots`. */
   readonly #objects = new Map<number, Chunk>();
   readonly #late = new Map<number, LateSeries>();
-  /** Full chunks of the series being added, newest first. */
-  readonly #listed: number[] = [];
+  /** Of the full chunks of the series being added, newest first. */
+  readonly #places: number[] = [];
   readonly #tombstones: ReadonlyMap<number, readonly Interval[]>;
 
   /** Takes the view, without late samples where `late` is undefined; `release` must follow. */
@@ -75,17 +76,17 @@ export class ReadView {
           builder.chunk(from, to, encoding, data, 0, data.length);
       return true;
     }
-    const { series } = this;
-    const full = this.#listed;
-    const fullCount = series.listFull(this.#records.newestFull(i), mint, maxt, full);
+    const { full } = this.series;
+    const places = this.#places;
+    const fullCount = full.places(this.#records.fullList(i), mint, maxt, places);
     const open = this.#isOpenIn(i, mint, maxt);
     if (fullCount === 0 && !open) return false;
     if (skipChunks) return true;
     for (let n = fullCount - 1; n >= 0; n--) {
-      const k = full[n]!;
-      const length = series.fullLength(k);
-      const at = builder.reserveChunk(series.fullMint(k), series.fullMaxt(k), series.fullEncoding(k), length);
-      reads.add(series.fullFile(k), series.fullOffset(k), length, at);
+      const k = places[n]!;
+      const length = full.length(k);
+      const at = builder.reserveChunk(full.mint(k), full.maxt(k), full.encoding(k), length);
+      reads.add(full.file(k), full.offset(k), length, at);
     }
     if (!open) return true;
     const object = this.#objects.get(i);
@@ -124,7 +125,7 @@ export class ReadView {
   }
 
   #full(i: number, mint: number, maxt: number): FullChunk[] {
-    return this.series.fullChunksFrom(this.#records.newestFull(i), mint, maxt);
+    return this.series.full.overlapping(this.#records.fullList(i), mint, maxt);
   }
 
   #isOpenIn(i: number, mint: number, maxt: number): boolean {

@@ -33,7 +33,7 @@ import { familyOf } from "./metric-metadata.ts";
 import { RefSlots } from "./ref-slots.ts";
 import { replayLog } from "./replay.ts";
 import { BEFORE_ALL, readSnapshot, type SnapshotSink } from "./snapshot.ts";
-import type { FullChunk } from "./series.ts";
+import type { FullChunk } from "./full-chunks.ts";
 import { staleHistogramFor } from "./stale-histogram.ts";
 import type { HeadState } from "./state.ts";
 import { unpackChunk } from "./stored-samples.ts";

@@ -13,6 +13,7 @@ import { type Chunk, ENCODING } from "../chunk/encoding.ts";
 import { decodedEnd, emptyXorState, XOR_HEADER_BYTES, xorCount } from "../chunk/xor.ts";
 import type { Labels } from "#libs/model/labels.ts";
 import { Arena } from "./arena.ts";
+import { type FullChunk, FullChunks } from "./full-chunks.ts";
 import { HeadPostings } from "./postings.ts";
 import { HeadSymbols } from "./symbols.ts";
 
@@ -33,20 +34,6 @@ const NO_CHUNK = 0;
 const XOR = 1;
 const OBJECT = 2;
 const STORED = 3;
-/** Length and encoding of a full chunk share a word. */
-const LENGTH_BITS = 29;
-const LENGTH_MASK = (1 << LENGTH_BITS) - 1;
-
-/** A chunk in `chunks_head`. */
-export interface FullChunk {
-  readonly mint: number;
-  readonly maxt: number;
-  readonly encoding: number;
-  readonly file: number;
-  /** Of the data. */
-  readonly offset: number;
-  readonly length: number;
-}
 
 /** An open chunk that is an object. */
 export interface OpenChunk {
@@ -59,6 +46,7 @@ export interface OpenChunk {
 export class HeadSeries {
   readonly symbols = new HeadSymbols();
   readonly postings = new HeadPostings();
+  readonly full = new FullChunks();
   /** The first slots by labels, as far as series-order.ts has sorted them. Replaced, never written to. */
   order: Uint32Array = new Uint32Array(0);
   readonly arena: Arena;
@@ -70,9 +58,6 @@ export class HeadSeries {
   refs: Float64Array = new Float64Array(1024);
   #labelIds = new Uint32Array(1 << 14);
   #labelsEnd = 0;
-  #fullTimes = new Float64Array(1024);
-  #fullWords = new Uint32Array(2048);
-  #fullCount = 0;
   readonly #xor = emptyXorState(new Uint8Array(0));
 
   /** `before`: the state that this one follows; open chunks are shared with it. */
@@ -324,97 +309,24 @@ export class HeadSeries {
   }
 
   addFull(slot: number, chunk: FullChunk): void {
-    if ((this.#fullCount + 1) * 2 > this.#fullTimes.length) {
-      this.#fullTimes = grow(this.#fullTimes);
-      const words = new Uint32Array(this.#fullTimes.length * 2);
-      words.set(this.#fullWords);
-      this.#fullWords = words;
-    }
-    const i = this.#fullCount++;
-    this.#fullTimes[2 * i] = chunk.mint;
-    this.#fullTimes[2 * i + 1] = chunk.maxt;
-    this.#fullWords[4 * i] = chunk.file;
-    this.#fullWords[4 * i + 1] = chunk.offset;
-    this.#fullWords[4 * i + 2] = chunk.length | (chunk.encoding << LENGTH_BITS);
-    this.#fullWords[4 * i + 3] = this.#words[slot * WORDS + FULL]!;
-    this.#words[slot * WORDS + FULL] = i + 1;
+    this.#words[slot * WORDS + FULL] = this.full.add(this.fullList(slot), chunk);
   }
 
-  get fullCount(): number {
-    return this.#fullCount;
-  }
-
-  /** Where the list of full chunks of a slot begins now, for `fullChunksFrom`. */
-  newestFull(slot: number): number {
+  /** The list of the slot's full chunks as it is now, for `full`. */
+  fullList(slot: number): number {
     return this.#words[slot * WORDS + FULL]!;
   }
 
   /** Full chunks that overlap [mint, maxt], oldest first. */
   fullChunks(slot: number, mint: number, maxt: number): FullChunk[] {
-    return this.fullChunksFrom(this.newestFull(slot), mint, maxt);
-  }
-
-  /** Those of the list that begins at `newest` and ends before `until`, 0 for all of it. */
-  fullChunksFrom(newest: number, mint: number, maxt: number, until = 0): FullChunk[] {
-    const listed: number[] = [];
-    const count = this.listFull(newest, mint, maxt, listed, until);
-    return Array.from({ length: count }, (_, n) => {
-      const k = listed[count - 1 - n]!;
-      return {
-        mint: this.fullMint(k),
-        maxt: this.fullMaxt(k),
-        encoding: this.fullEncoding(k),
-        file: this.fullFile(k),
-        offset: this.fullOffset(k),
-        length: this.fullLength(k),
-      };
-    });
-  }
-
-  /** The same as places for `fullMint` and its like, newest first, put into `listed`. @returns how many. */
-  listFull(newest: number, mint: number, maxt: number, listed: number[], until = 0): number {
-    let count = 0;
-    for (let i = newest; i !== until; i = this.#fullWords[4 * (i - 1) + 3]!) {
-      const k = i - 1;
-      if (this.#fullTimes[2 * k + 1]! < mint) break;
-      if (this.#fullTimes[2 * k]! <= maxt) listed[count++] = k;
-    }
-    return count;
-  }
-
-  fullMint(k: number): number {
-    return this.#fullTimes[2 * k]!;
-  }
-
-  fullMaxt(k: number): number {
-    return this.#fullTimes[2 * k + 1]!;
-  }
-
-  fullFile(k: number): number {
-    return this.#fullWords[4 * k]!;
-  }
-
-  fullOffset(k: number): number {
-    return this.#fullWords[4 * k + 1]!;
-  }
-
-  fullLength(k: number): number {
-    return this.#fullWords[4 * k + 2]! & LENGTH_MASK;
-  }
-
-  fullEncoding(k: number): number {
-    return this.#fullWords[4 * k + 2]! >>> LENGTH_BITS;
+    return this.full.overlapping(this.fullList(slot), mint, maxt);
   }
 
   /** The first time of the series' chunks that reach `from`, not below it; Infinity when there are none. */
   firstTime(slot: number, from: number): number {
     if (this.lastTime(slot) < from) return Infinity;
-    let first = this.hasOpenChunk(slot) ? this.openMint(slot) : Infinity;
-    for (let i = this.newestFull(slot); i !== 0; i = this.#fullWords[4 * (i - 1) + 3]!) {
-      if (this.#fullTimes[2 * i - 1]! < from) break;
-      first = this.#fullTimes[2 * i - 2]!;
-    }
-    return Math.max(first, from);
+    const open = this.hasOpenChunk(slot) ? this.openMint(slot) : Infinity;
+    return Math.max(this.full.oldestMint(this.fullList(slot), from, open), from);
   }
 
   /** Encoding of the newest chunk, open or full; 0 when there is none. */
@@ -422,15 +334,15 @@ export class HeadSeries {
     const kind = this.#words[slot * WORDS + KIND]!;
     if (kind === OBJECT) return this.object(slot)!.encoding;
     if (kind !== NO_CHUNK) return ENCODING.XOR;
-    const newest = this.newestFull(slot);
-    return newest === 0 ? 0 : this.#fullWords[4 * (newest - 1) + 2]! >>> LENGTH_BITS;
+    const list = this.fullList(slot);
+    return list === 0 ? 0 : this.full.encoding(list - 1);
   }
 
   /** Takes over a series of the state before, without full chunks that end before `time`. */
   adopt(from: HeadSeries, fromSlot: number, time: number): number {
     const slot = this.add(from.refs[fromSlot]!, from.labels(fromSlot));
     for (const chunk of from.fullChunks(fromSlot, time, Infinity)) this.addFull(slot, chunk);
-    this.takeRecord(slot, from, fromSlot, from.newestFull(fromSlot));
+    this.takeRecord(slot, from, fromSlot, from.fullList(fromSlot));
     return slot;
   }
 
@@ -438,9 +350,9 @@ export class HeadSeries {
   takeRecord(slot: number, from: HeadSeries, fromSlot: number, seenFull: number): void {
     const w = slot * WORDS;
     const labels = this.#words[w + LABELS]!;
-    const newest = from.newestFull(fromSlot);
+    const newest = from.fullList(fromSlot);
     if (newest !== seenFull)
-      for (const chunk of from.fullChunksFrom(newest, -Infinity, Infinity, seenFull)) this.addFull(slot, chunk);
+      for (const chunk of from.full.overlapping(newest, -Infinity, Infinity, seenFull)) this.addFull(slot, chunk);
     const full = this.#words[w + FULL]!;
     const source = fromSlot * WORDS;
     for (let i = 0; i < WORDS; i++) this.#words[w + i] = from.#words[source + i]!;
@@ -465,12 +377,7 @@ export class HeadSeries {
   /** Bytes of the typed arrays, for `cairn_head_arena_bytes`. */
   get bytes(): number {
     return (
-      this.arena.bytes +
-      this.#doubles.byteLength +
-      this.refs.byteLength +
-      this.#labelIds.byteLength +
-      this.#fullTimes.byteLength +
-      this.#fullWords.byteLength
+      this.arena.bytes + this.#doubles.byteLength + this.refs.byteLength + this.#labelIds.byteLength + this.full.bytes
     );
   }
 }
@@ -485,7 +392,7 @@ export class SnapshotRecord {
     this.#words = words;
   }
 
-  newestFull(i: number): number {
+  fullList(i: number): number {
     return this.#words[i * WORDS + FULL]!;
   }
 

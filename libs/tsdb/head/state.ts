@@ -20,7 +20,8 @@ import { KeyTable, writeKey } from "./key-table.ts";
 import { MetricMetadata } from "./metric-metadata.ts";
 import { histogramEncoding, OpenHistogram } from "./open-histogram.ts";
 import { OutOfOrder } from "./out-of-order.ts";
-import { type FullChunk, HeadSeries } from "./series.ts";
+import type { FullChunk } from "./full-chunks.ts";
+import { HeadSeries } from "./series.ts";
 import { Tombstones } from "./tombstones.ts";
 
 const SAMPLES_PER_CHUNK = 120;

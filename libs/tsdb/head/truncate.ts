@@ -20,7 +20,7 @@ export async function truncateState(state: HeadState, time: number): Promise<voi
   const left: number[] = [];
   let mint = Infinity;
   const adopt = (slot: number): void => {
-    seen.push(old.newestFull(slot));
+    seen.push(old.fullList(slot));
     origins.push(slot);
     const own = next.adopt(old, slot, time);
     keys.adopt(state.keys, slot);
