@@ -21,19 +21,18 @@ import type { WrittenBlock } from "../block/writer.ts";
 import { NO_POSTINGS, type Postings } from "../index/postings.ts";
 import { type PostingsSource, selectPostings } from "../index/select.ts";
 import type { SeriesQuery } from "../select.ts";
-import { FrameBuilder, type SeriesFrame } from "../series/frame.ts";
+import type { SeriesFrame } from "../series/frame.ts";
 import { METADATA_TYPES, type RefInterval, type RefMetadata } from "../wal/records.ts";
 import { WalWriter } from "../wal/writer.ts";
 import { rangeEnd } from "./chunk-end.ts";
-import { ChunkReads, entryOffset } from "./chunk-files.ts";
+import { entryOffset } from "./chunk-files.ts";
 import { cutLateChunks, cutRange, type LateChunks } from "./cut.ts";
-import { sortByLabels } from "./series-order.ts";
 import { countingFrom } from "./sort-sliced.ts";
 import { type Exemplar, EXEMPLAR_OUTCOME, type ExemplarOutcome, type SeriesExemplars } from "./exemplars.ts";
+import { headFrames } from "./frames.ts";
 import { LogBatch } from "./log-batch.ts";
 import { type MetadataEntry, type MetadataType, seriesNames } from "./metric-metadata.ts";
 import { equalHistograms, type OpenHistogram } from "./open-histogram.ts";
-import { ReadView } from "./read-view.ts";
 import { recover } from "./recover.ts";
 import { RefSet } from "./ref-set.ts";
 import { BEFORE_ALL, removeSnapshots, writeSnapshot } from "./snapshot.ts";
@@ -41,10 +40,6 @@ import { staleHistogramFor } from "./stale-histogram.ts";
 import { type HeadOptions, HeadState } from "./state.ts";
 import { truncateState } from "./truncate.ts";
 import { truncateWal } from "./truncate-wal.ts";
-
-/** Frames of a head are large: the more series are read at once, the fewer reads (see HeadChunkFiles.readSteps). */
-const HEAD_FRAME_BYTES = 4 << 20;
-const HEAD_FRAME_SERIES = 8192;
 
 export const OUTCOME = {
   STORED: 0,
@@ -419,47 +414,8 @@ export class Head implements PostingsSource {
   }
 
   /** The matching series as frames, ascending by labels; chunks of a series do not overlap. */
-  async *frames(query: SeriesQuery, signal: AbortSignal): AsyncGenerator<SeriesFrame> {
-    const { files, late, tombstones, series } = this.#state;
-    const slices = new Slices(10, signal);
-    const slots = await sortByLabels(series, await selectPostings(this, query.matchers), slices);
-    if (series !== this.#state.series) {
-      yield* this.frames(query, signal);
-      return;
-    }
-    const view = new ReadView(series, slots, files, late, tombstones);
-    try {
-      const builder = new FrameBuilder();
-      const streamIds = new Int32Array(series.symbols.count).fill(-1);
-      const idOf = (symbol: number): number => {
-        let id = symbol < streamIds.length ? streamIds[symbol]! : -1;
-        if (id < 0) {
-          id = builder.newSymbol(series.symbols.text(symbol));
-          if (symbol < streamIds.length) streamIds[symbol] = id;
-        }
-        return id;
-      };
-      let sent = 0;
-      const reads = new ChunkReads(HEAD_FRAME_SERIES / 2);
-      for (let i = 0; i < slots.length; i++) {
-        if (!view.addChunks(i, query.mint, query.maxt, query.skipChunks, builder, reads)) continue;
-        const ids = series.labelIds(slots[i]!);
-        for (let k = 0; k < ids.length; k += 2) builder.label(idOf(ids[k]!), idOf(ids[k + 1]!));
-        builder.endSeries();
-        if (slices.due) await slices.breathe();
-        if (++sent === query.limit) break;
-        // The first frame is small, so that the other side has work while the next is read.
-        const most = sent < HEAD_FRAME_SERIES ? HEAD_FRAME_SERIES / 8 : HEAD_FRAME_SERIES / 2;
-        if (builder.dataBytes >= HEAD_FRAME_BYTES || builder.seriesCount >= most) {
-          await slices.run(files.readSteps(reads, builder.bytes));
-          yield builder.take();
-        }
-      }
-      await slices.run(files.readSteps(reads, builder.bytes));
-      if (builder.seriesCount > 0) yield builder.take();
-    } finally {
-      view.release();
-    }
+  frames(query: SeriesQuery, signal: AbortSignal): AsyncGenerator<SeriesFrame> {
+    return headFrames(this.#state, this, query, signal);
   }
 
   // ---- cutting

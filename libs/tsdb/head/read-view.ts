@@ -9,7 +9,8 @@ import type { ChunkReads, HeadChunkFiles } from "./chunk-files.ts";
 import type { LateSeries, OutOfOrder } from "./out-of-order.ts";
 import { mergeChunks } from "./merge-chunks.ts";
 import type { FullChunk } from "./full-chunks.ts";
-import { type HeadSeries, SnapshotRecord } from "./series.ts";
+import type { HeadSeries } from "./series.ts";
+import { SnapshotRecord } from "./series-record.ts";
 import type { Interval, Tombstones } from "./tombstones.ts";
 
 export class ReadView {

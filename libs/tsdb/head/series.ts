@@ -1,13 +1,7 @@
 /**
- * The series of a head in typed arenas: one 64-byte record a series, labels as symbol ids, full chunks as a linked
+ * The series of a head in typed arenas: one 64-byte record a series (`series-record.ts`), labels as symbol ids, full chunks as a linked
  * list into `chunks_head`. Refs of Prometheus (`ref`) are never reused; slots are indexes and die with this object:
  * a truncation builds a new `HeadSeries` that shares the open chunks, and readers of the old one finish on their view.
- *
- *   double 0 time │ 1 delta │ 2 value │ 3 mint of the open chunk │ 4 nextAt
- *   word  10 last block of the open chunk │ 11 bits used │ 12 count, leading << 16, trailing << 24
- *   word  13 what the open chunk is: `NO_CHUNK`, `XOR`, in the arena, `STORED`, the same of which 1 and 4 and the end
- *            are not known yet, or `OBJECT`, in `objects`
- *   word  14 newest full chunk + 1 │ 15 labels offset
  */
 import { type Chunk, ENCODING } from "../chunk/encoding.ts";
 import { decodedEnd, emptyXorState, XOR_HEADER_BYTES, xorCount } from "../chunk/xor.ts";
@@ -15,25 +9,27 @@ import type { Labels } from "#libs/model/labels.ts";
 import { Arena } from "./arena.ts";
 import { type FullChunk, FullChunks } from "./full-chunks.ts";
 import { HeadPostings } from "./postings.ts";
+import {
+  BITS,
+  BLOCK,
+  CHUNK_MINT,
+  copyXor,
+  DELTA,
+  DOUBLES,
+  FULL,
+  KIND,
+  LABELS,
+  NEXT_AT,
+  NO_CHUNK,
+  OBJECT,
+  STATE,
+  STORED,
+  TIME,
+  VALUE_WORD,
+  WORDS,
+  XOR,
+} from "./series-record.ts";
 import { HeadSymbols } from "./symbols.ts";
-
-const DOUBLES = 8;
-const WORDS = 16;
-const TIME = 0;
-const DELTA = 1;
-const VALUE_WORD = 4;
-const CHUNK_MINT = 3;
-const NEXT_AT = 4;
-const BLOCK = 10;
-const BITS = 11;
-const STATE = 12;
-const KIND = 13;
-const FULL = 14;
-const LABELS = 15;
-const NO_CHUNK = 0;
-const XOR = 1;
-const OBJECT = 2;
-const STORED = 3;
 
 /** An open chunk that is an object. */
 export interface OpenChunk {
@@ -380,56 +376,6 @@ export class HeadSeries {
       this.arena.bytes + this.#doubles.byteLength + this.refs.byteLength + this.#labelIds.byteLength + this.full.bytes
     );
   }
-}
-
-/** A slot's record in a snapshot of `HeadSeries.snapshot`. */
-export class SnapshotRecord {
-  readonly #doubles: Float64Array;
-  readonly #words: Uint32Array;
-
-  constructor({ doubles, words }: { readonly doubles: Float64Array; readonly words: Uint32Array }) {
-    this.#doubles = doubles;
-    this.#words = words;
-  }
-
-  fullList(i: number): number {
-    return this.#words[i * WORDS + FULL]!;
-  }
-
-  /** Whether the open chunk is an XOR chunk. */
-  hasXor(i: number): boolean {
-    const kind = this.#words[i * WORDS + KIND];
-    return kind === XOR || kind === STORED;
-  }
-
-  hasObject(i: number): boolean {
-    return this.#words[i * WORDS + KIND] === OBJECT;
-  }
-
-  lastTime(i: number): number {
-    return this.#doubles[i * DOUBLES + TIME]!;
-  }
-
-  openMint(i: number): number {
-    return this.#doubles[i * DOUBLES + CHUNK_MINT]!;
-  }
-
-  openBytes(i: number): number {
-    return (this.#words[i * WORDS + BITS]! + 7) >>> 3;
-  }
-
-  /** Copies the open XOR chunk into `target` at `at`. */
-  copyXor(i: number, arena: Arena, target: Uint8Array, at: number): void {
-    copyXor(arena, this.#words, i * WORDS, target, at);
-  }
-}
-
-/** Copies the open chunk of the record at `words[w]` as it would be stored, with its count in front. */
-function copyXor(arena: Arena, words: Uint32Array, w: number, target: Uint8Array, at: number): void {
-  arena.read(words[w + BLOCK]!, words[w + BITS]!, target, at);
-  const count = words[w + STATE]! & 0xffff;
-  target[at] = count >>> 8;
-  target[at + 1] = count;
 }
 
 function grow(list: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffer>;
