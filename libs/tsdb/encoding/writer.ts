@@ -62,7 +62,10 @@ export class ByteWriter {
 
   u64(value: number): void {
     this.reserve(8);
-    this.#view.setBigUint64(this.length, BigInt.asUintN(64, BigInt(value)));
+    if (Number.isSafeInteger(value)) {
+      this.#view.setInt32(this.length, Math.floor(value / 4294967296));
+      this.#view.setUint32(this.length + 4, value >>> 0);
+    } else this.#view.setBigUint64(this.length, BigInt.asUintN(64, BigInt(value)));
     this.length += 8;
   }
 
