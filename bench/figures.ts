@@ -141,6 +141,7 @@ async function valuesWithMatcher(print: Print, running: readonly Server[]): Prom
 async function restart(print: Print, running: readonly Server[], { series, steps }: Load): Promise<void> {
   const stopping: number[] = [];
   const starting: number[] = [];
+  const cpu: number[] = [];
   const params = { query: 'count({__name__=~".+"})', time: String((START + steps * INTERVAL_MS) / 1000) };
   for (const server of running) {
     let at = performance.now();
@@ -149,6 +150,7 @@ async function restart(print: Print, running: readonly Server[], { series, steps
     at = performance.now();
     await server.start();
     const ready = performance.now() - at;
+    cpu.push(cpuSeconds(server.pid) * 1000);
     const answer = await ask(server, "query", params);
     if (!answer.includes(`"${series}"`)) throw new Error(`${server.name} has lost series: ${answer.slice(0, 300)}`);
     starting.push(ready);
@@ -161,6 +163,7 @@ async function restart(print: Print, running: readonly Server[], { series, steps
     "process started until it is ready; it then counts all series",
     starting,
   );
+  show(print, running, "  CPU of that, ms", "the whole process", cpu);
 }
 
 /** Prometheus's way to a block while it runs: a snapshot. */
