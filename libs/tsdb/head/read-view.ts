@@ -3,6 +3,7 @@
  * truncated while it reads. Records are copied (64 bytes a series); open XOR chunks are append-only, so the copy of
  * the record finds its prefix in the arena, which gives no block out again while it is held.
  */
+import type { Interval } from "../block/cut-chunks.ts";
 import { type Chunk, ENCODING } from "../chunk/encoding.ts";
 import type { FrameBuilder } from "../series/frame.ts";
 import type { ChunkReads, HeadChunkFiles } from "./chunk-files.ts";
@@ -11,7 +12,7 @@ import { mergeChunks } from "./merge-chunks.ts";
 import type { FullChunk } from "./full-chunks.ts";
 import type { HeadSeries } from "./series.ts";
 import { SnapshotRecord } from "./series-record.ts";
-import type { Interval, Tombstones } from "./tombstones.ts";
+import type { Tombstones } from "./tombstones.ts";
 
 export class ReadView {
   readonly series: HeadSeries;
@@ -113,7 +114,7 @@ export class ReadView {
     if (late !== undefined) {
       for (const chunk of late.chunks) if (chunk.maxt >= mint && chunk.mint <= maxt) chunks.push(this.#read(chunk));
       if (late.open !== undefined)
-        for (const chunk of late.open.toChunks(0, late.open.length, Infinity, false))
+        for (const chunk of late.open.toChunks(Infinity, false))
           if (chunk.maxt >= mint && chunk.mint <= maxt) chunks.push(chunk);
     }
     const deleted = this.#tombstones.get(this.#refOf(i));

@@ -9,6 +9,7 @@ import type { Histogram } from "#libs/model/histogram.ts";
 import type { Labels } from "#libs/model/labels.ts";
 import { CorruptionError } from "#libs/kit/errors.ts";
 import { SampleColumns } from "#libs/model/columns.ts";
+import { MERGE_ENCODING } from "../chunk/chunk-encoder.ts";
 import type { Chunk } from "../chunk/encoding.ts";
 import { XOR_HEADER_BYTES, xorCount } from "../chunk/xor.ts";
 import { decodeXorChunk } from "../chunk/xor-chunk.ts";
@@ -18,7 +19,7 @@ import { HeadChunkFiles } from "./chunk-files.ts";
 import { Exemplars } from "./exemplars.ts";
 import { KeyTable, writeKey } from "./key-table.ts";
 import { MetricMetadata } from "./metric-metadata.ts";
-import { histogramEncoding, OpenHistogram } from "./open-histogram.ts";
+import { OpenHistogram } from "./open-histogram.ts";
 import { OutOfOrder } from "./out-of-order.ts";
 import type { FullChunk } from "./full-chunks.ts";
 import { HeadSeries } from "./series.ts";
@@ -167,7 +168,7 @@ export class HeadState {
   /** As `appendFloat`. The histogram is kept: it must not change. */
   appendHistogram(slot: number, time: number, histogram: Histogram, start: number): void {
     const { series } = this;
-    const encoding = histogramEncoding(histogram, false);
+    const encoding = MERGE_ENCODING(histogram, false);
     let open = series.object(slot) as OpenHistogram | undefined;
     if (open?.encoding !== encoding) {
       if (series.hasOpenChunk(slot)) this.closeChunk(slot);
@@ -192,9 +193,7 @@ export class HeadState {
   packLate(ref: number): readonly FullChunk[] {
     const series = this.late.of(ref);
     if (series?.open === undefined) return [];
-    const packed = series.open
-      .toChunks(0, series.open.length, Infinity, false)
-      .map((chunk) => this.files.add(ref, chunk, true));
+    const packed = series.open.toChunks(Infinity, false).map((chunk) => this.files.add(ref, chunk, true));
     series.open = undefined;
     for (const chunk of packed) this.late.addChunk(ref, chunk);
     return packed;
