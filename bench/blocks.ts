@@ -18,8 +18,10 @@ import { mergeBlocks } from "#libs/tsdb/compact/merge-blocks.ts";
 import { type Postings, union } from "#libs/tsdb/index/postings.ts";
 import { loadSeries } from "#tools/load.ts";
 import { row, summary, time } from "./measure.ts";
+import { compactionOfPrometheus } from "./peers.ts";
 
-const START = 1_699_999_200_000;
+/** On a border of 6 h: Prometheus merges what lies between two of them. */
+const START = 1_700_006_400_000;
 const RANGE_MS = 7_200_000;
 const STEP_MS = 15_000;
 const ULIDS = ["01HF7YAT0000000000000000AA", "01HF7YAT0000000000000000BB", "01HF7YAT0000000000000000CC"] as const;
@@ -39,11 +41,11 @@ export async function blocks(print: (line: string) => void): Promise<void> {
   }
 }
 
-async function labelValues(folder: string, print: (line: string) => void): Promise<void> {
+export async function labelValues(folder: string, print: (line: string) => void): Promise<void> {
   const ids = Array.from({ length: 500_000 }, (_, i) => `id-${String(i).padStart(6, "0")}`);
   const symbols = ["", "__name__", "id", "m", "shard", "x", "y", ...ids].sort(compareUtf8);
   const ordinals = new Map(symbols.map((symbol, i) => [symbol, i]));
-  const writer = new BlockWriter(join(folder, "values"), symbols);
+  const writer = BlockWriter.open(join(folder, "values"), symbols);
   const writeAt = performance.now();
   ids.forEach((id, i) => {
     const labels = ["__name__", "m", "id", id, "shard", i % 4 === 0 ? "x" : "y"];
@@ -87,6 +89,21 @@ async function labelValues(folder: string, print: (line: string) => void): Promi
   block.close();
 }
 
+/** Three blocks of 2 h merged by us and, from the same files, by a Prometheus that finds them when it starts. */
+export async function mergeBeside(print: (line: string) => void): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "cairn-bench-"));
+  try {
+    await merge(folder, print);
+    // Prometheus leaves the newest block alone: a fourth one, of one series.
+    writeBlock(folder, "01HF7YAT0000000000000000EE", START + 3 * RANGE_MS, 1);
+    const theirs = await compactionOfPrometheus(folder);
+    if (theirs !== undefined)
+      print(row(["the same by prometheus, ms", theirs.wall * 1000, theirs.cpu * 1000, "ms, ms CPU"]));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
 async function merge(folder: string, print: (line: string) => void): Promise<void> {
   const series = Number(process.env["BENCH_MERGE_SERIES"] ?? 100_000);
   const samples = series * (RANGE_MS / STEP_MS);
@@ -106,11 +123,15 @@ async function merge(folder: string, print: (line: string) => void): Promise<voi
   const target = join(folder, "01HF7YAT0000000000000000DD");
   const merges: number[] = [];
   const verifies: number[] = [];
+  const cpus: number[] = [];
   for (let i = 0; i < 3; i++) {
     rmSync(target, { recursive: true, force: true });
+    const cpu = process.cpuUsage();
     const startedAt = performance.now();
     const merged = (await mergeBlocks(sources, { path: target, ulid: "01HF7YAT0000000000000000DD" }))!;
     merges.push(performance.now() - startedAt);
+    const { user, system } = process.cpuUsage(cpu);
+    cpus.push((user + system) / 1000);
     const bytes = openBlockFolder(target);
     const verifyAt = performance.now();
     await verifyBlock(bytes, merged.meta, { samples: false });
@@ -121,6 +142,8 @@ async function merge(folder: string, print: (line: string) => void): Promise<voi
   rmSync(target, { recursive: true });
   const [whole, verify] = [summary(merges), summary(verifies)];
   print(row([`three blocks of ${series} series merged, ms`, whole.best, whole.median, "written, synced, read back"]));
+  const cpu = summary(cpus);
+  print(row(["  CPU of that, ms", cpu.best, cpu.median, ""]));
   print(row(["reading the merged block back, ms", verify.best, verify.median, "part of the above"]));
 }
 
@@ -141,7 +164,7 @@ function writeBlock(folder: string, ulid: string, start: number, count: number):
     return i === -1 ? 0 : a.labels[i]! - (b.labels[i] ?? -1);
   });
   let encodeMs = performance.now() - preparedAt;
-  const writer = new BlockWriter(join(folder, ulid), symbols);
+  const writer = BlockWriter.open(join(folder, ulid), symbols);
   for (const { labels, valueAt } of entries) {
     const encodeAt = performance.now();
     const chunks = [0, 1, 2, 3].map((k) => encode(start, k * 120, valueAt));

@@ -30,8 +30,8 @@ function seeded(seed: number): () => number {
   };
 }
 
-/** The 100 series of one target. */
-export function target(id: number, intervalMs: number, seed: number): DataSeries[] {
+/** The 100 series of one target. `unique`: each with a label `uid` of its own. */
+export function target(id: number, intervalMs: number, seed: number, unique = false): DataSeries[] {
   const random = seeded(seed * 7919 + id);
   const offsetMs = 1000 * Math.floor((random() * intervalMs) / 1000) + 1 + Math.floor(random() * 998);
   const common = {
@@ -43,7 +43,8 @@ export function target(id: number, intervalMs: number, seed: number): DataSeries
   };
   const series: DataSeries[] = [];
   const add = (name: string, labels: Readonly<Record<string, string>>, next: () => number): void => {
-    series.push({ labels: encodeLabels({ __name__: name, ...common, ...labels }), offsetMs, next });
+    const uid = unique && { uid: String(100 * id + series.length).padStart(8, "0") };
+    series.push({ labels: encodeLabels({ __name__: name, ...common, ...labels, ...uid }), offsetMs, next });
   };
   const counter = (perStep: number, decimals: number): (() => number) => {
     // Far from zero, as counters are: 2.42 and 3.x extrapolate otherwise near it.

@@ -2,21 +2,27 @@
  * The programs that are measured beside each other: `cairn all`, Debian's Prometheus (or the one that PROMETHEUS names)
  * and VictoriaMetrics, each on its own folder and loopback ports.
  */
-import { spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { type Agent, request } from "node:http";
 import { createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { row } from "./measure.ts";
+import { cpuSeconds, row } from "./measure.ts";
 
 export interface Server {
   readonly name: string;
+  /** Of the process that runs now. */
   readonly pid: number;
   readonly folder: string;
   readonly write: string;
   readonly query: string;
   readonly kill: () => void;
+  /** Ends it as an operator does; resolves when it is gone. */
+  readonly stop: () => Promise<void>;
+  /** Starts it on its folder; resolves when it says that it is ready. */
+  readonly start: () => Promise<void>;
 }
 
 interface Program {
@@ -32,6 +38,8 @@ interface Program {
 export const NAMES = ["cairn", "victoria-metrics", "prometheus"] as const;
 
 const MAIN = resolve(import.meta.dirname, "../main.ts");
+/** Where the `cairn` script has it. */
+const NODE_COMPILE_CACHE = resolve(import.meta.dirname, "../node_modules/.cache/node-compile");
 
 function program(name: string, folder: string, port: number, writePort: number): Program {
   if (name === "cairn") {
@@ -60,6 +68,7 @@ function program(name: string, folder: string, port: number, writePort: number):
       "--web.enable-remote-write-receiver",
       "--storage.tsdb.retention.time=10y",
       "--query.max-samples=500000000",
+      "--web.enable-admin-api",
     ];
     return { command: process.env["PROMETHEUS"] ?? name, flags, ready: "/-/ready", write: "/api/v1/write" };
   }
@@ -86,23 +95,37 @@ export async function startAll(
     for (const name of names) {
       const port = await freePort();
       const { command, flags, ready, write, writePort } = program(name, join(folder, name), port, await freePort());
-      if (spawnSync("sh", ["-c", `command -v ${command}`]).status !== 0) {
+      if (!isInstalled(command)) {
         print(row([`${name} is not installed`, "", "", "apt-get install it to compare"]));
         continue;
       }
-      const child = spawn(command, name === "cairn" ? [...ownFlags, ...flags] : flags, { stdio: "ignore" });
-      const kill = (): void => void child.kill("SIGKILL");
-      process.once("exit", kill);
       const base = `http://127.0.0.1:${port}`;
-      running.push({
+      let child: ChildProcess;
+      const kill = (): void => void child.kill("SIGKILL");
+      const server: Server = {
         name,
-        pid: child.pid!,
+        get pid() {
+          return child.pid!;
+        },
         folder: join(folder, name),
         write: `http://127.0.0.1:${writePort ?? port}${write}`,
         query: `${base}/api/v1`,
         kill,
-      });
-      await untilOk(`${base}${ready}`);
+        async stop() {
+          child.kill("SIGTERM");
+          await once(child, "exit");
+        },
+        async start() {
+          child = spawn(command, name === "cairn" ? [...ownFlags, ...flags] : flags, {
+            stdio: "ignore",
+            env: { NODE_COMPILE_CACHE, ...process.env },
+          });
+          await untilOk(`${base}${ready}`);
+        },
+      };
+      running.push(server);
+      process.once("exit", kill);
+      await server.start();
     }
   } catch (error) {
     for (const server of running) server.kill();
@@ -127,10 +150,10 @@ async function freePort(): Promise<number> {
 }
 
 async function untilOk(url: string): Promise<void> {
-  for (let i = 0; i < 300; i++) {
+  for (let i = 0; i < 3000; i++) {
     const answer = await fetch(url).catch(() => undefined);
     if (answer?.ok === true) return;
-    await sleep(100);
+    await sleep(10);
   }
   throw new Error(`${url} is not ready after 30 s`);
 }
@@ -166,4 +189,38 @@ export async function ask(server: Server, path: string, params: Readonly<Record<
 
 export function loadAverage(): string {
   return readFileSync("/proc/loadavg", "utf8").split(" ").slice(0, 3).join(" ");
+}
+
+/** Seconds that Prometheus takes to merge the blocks it finds in `folder`, which it does a minute after its start. */
+export async function compactionOfPrometheus(folder: string): Promise<{ wall: number; cpu: number } | undefined> {
+  const { command, flags } = program("prometheus", folder, await freePort(), 0);
+  if (!isInstalled(command)) return undefined;
+  const child = spawn(command, flags, {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  const kill = (): void => void child.kill("SIGKILL");
+  process.once("exit", kill);
+  try {
+    let log = "";
+    let started = 0;
+    for await (const text of child.stderr.setEncoding("utf8") as AsyncIterable<string>) {
+      log += text;
+      if (text.includes("ready to receive web requests")) started = cpuSeconds(child.pid!);
+      const duration = /msg="compact blocks" .*duration=(\S+)/.exec(log)?.[1];
+      if (duration !== undefined) return { wall: parseDuration(duration), cpu: cpuSeconds(child.pid!) - started };
+    }
+    throw new Error(`prometheus has ended: ${log.slice(-500)}`);
+  } finally {
+    kill();
+    rmSync(`${folder}.yml`);
+  }
+}
+
+/** As Go prints it: `2.41s`, `870.5ms`. */
+function parseDuration(text: string): number {
+  return Number.parseFloat(text) / (text.endsWith("ms") ? 1000 : 1);
+}
+
+function isInstalled(command: string): boolean {
+  return spawnSync("sh", ["-c", `command -v ${command}`]).status === 0;
 }

@@ -1,6 +1,7 @@
 /** `npm run bench [-- NAMES]`: one table of what is named, or of all; see README.md for how to read it. */
 import { blocks } from "./blocks.ts";
 import { codec } from "./codec.ts";
+import { figures } from "./figures.ts";
 import { head } from "./head.ts";
 import { histograms } from "./histograms.ts";
 import { jsonMatrix } from "./json-matrix.ts";
@@ -23,6 +24,7 @@ print(`node ${process.version}, load average at start ${loadAverage()}\n`);
 print("| what | best | median | note |\n|---|---|---|---|");
 if (runs("codec")) codec(print);
 if (runs("head")) head(print);
+if (runs("figures")) await figures(print);
 if (runs("histograms")) histograms(print);
 if (runs("block")) await rateBlock(print);
 if (runs("blocks")) await blocks(print);

@@ -2,10 +2,9 @@
  * Where the time of a query goes: the dashboard queries on `cairn all` with a profiler in each of its threads, from the
  * head and from blocks. Percent of what all threads did together while the query was asked, waiting apart.
  */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { row } from "./measure.ts";
 import { ask, type Server, startAll, stopAll } from "./peers.ts";
 import { cut, dashboards, type Query, send } from "./queries.ts";
@@ -52,7 +51,7 @@ export async function where(print: (line: string) => void): Promise<void> {
       if (place === "blocks") await cut(running);
       const windows: Window[] = [];
       for (const query of dashboards(start + steps * 15_000)) windows.push(await askOften(running[0]!, query));
-      await ended(running[0]!);
+      await running[0]!.stop(); // its threads write their profiles
       printTable(print, `from ${place}`, windows, readProfiles(profiles));
     } finally {
       await stopAll(running, folder);
@@ -75,12 +74,6 @@ async function askOften(server: Server, { name, path, params }: Query): Promise<
 
 function now(): number {
   return Number(process.hrtime.bigint() / 1000n);
-}
-
-/** Stops the server so that its threads write their profiles. */
-async function ended({ pid }: Server): Promise<void> {
-  process.kill(pid, "SIGTERM");
-  for (let i = 0; i < 300 && existsSync(`/proc/${pid}`); i++) await sleep(100);
 }
 
 function readProfiles(folder: string): Profile[] {

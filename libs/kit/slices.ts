@@ -19,6 +19,11 @@ export class Slices {
     return performance.now() - this.#startedAt >= this.#sliceMs;
   }
 
+  /** Goes through steps that are short each. @throws as `breathe`. */
+  async run(steps: Iterator<void>): Promise<void> {
+    while (steps.next().done !== true) if (this.due) await this.breathe();
+  }
+
   /** @throws the signal's reason once it is aborted. */
   async breathe(): Promise<void> {
     if (!this.due) return;

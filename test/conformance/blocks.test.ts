@@ -135,7 +135,7 @@ for (const folder of FOLDERS) {
         const block = await open(source);
         const symbols = Array.from({ length: block.header.symbols.count }, (_, i) => block.header.symbols.text(i));
         const ordinals = new Map(symbols.sort(compareUtf8).map((symbol, i) => [symbol, i]));
-        const writer = new BlockWriter(join(out, "rewritten"), symbols);
+        const writer = BlockWriter.open(join(out, "rewritten"), symbols);
         for await (const entry of block.entries(await block.all())) {
           const labels = Uint32Array.from(entry.labelRefs, (ref) =>
             ordinals.get(block.header.symbols.text(block.header.symbols.ordinal(ref)))!,

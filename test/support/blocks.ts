@@ -37,7 +37,7 @@ export function writeTestBlock(
   limits?: BlockWriterLimits,
 ): WrittenBlock {
   const symbols = [...new Set(["", ...series.flatMap(({ labels }) => labels)])].sort(compareUtf8);
-  const writer = new BlockWriter(join(folder, ulid), symbols, limits);
+  const writer = BlockWriter.open(join(folder, ulid), symbols, limits);
   for (const { labels, chunks } of series.toSorted((a, b) => compareLabels(a.labels, b.labels))) {
     writer.addSeries(
       Uint32Array.from(labels, (text) => symbols.indexOf(text)),

@@ -44,9 +44,14 @@ export class StoredChunk implements Chunk {
   }
 
   /** @throws CorruptionError when the checksum is wrong. */
-  get data(): Uint8Array {
+  verify(): void {
     if (!this.#isVerified) readChunkEntry(this.bytes, this.from, this.#window.file, this.#window.base);
     this.#isVerified = true;
+  }
+
+  /** @throws CorruptionError when the checksum is wrong. */
+  get data(): Uint8Array {
+    this.verify();
     return this.bytes.subarray(this.#dataFrom, this.to - 4);
   }
 

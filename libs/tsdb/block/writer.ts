@@ -53,16 +53,38 @@ export class BlockWriter {
   #floatCount = 0;
   #histogramCount = 0;
 
-  /** `symbols`: every name and value that will be used, ascending in UTF-8 order, each once. */
-  constructor(path: string, symbols: readonly string[] | PackedSymbols, limits: BlockWriterLimits = {}) {
+  private constructor(path: string, symbols: PackedSymbols, limits: BlockWriterLimits) {
     this.#path = path;
     this.#temporary = `${path}.tmp-for-creation`;
     rmSync(this.#temporary, { recursive: true, force: true });
     mkdirSync(join(this.#temporary, "chunks"), { recursive: true });
     this.#indexFile = new FileWriter(join(this.#temporary, "index"));
-    const packed = symbols instanceof PackedSymbols ? symbols : PackedSymbols.of(symbols);
-    this.#index = new IndexWriter(this.#indexFile, packed, limits.postingsMax);
+    this.#index = new IndexWriter(this.#indexFile, symbols, limits.postingsMax);
     this.#segments = new SegmentWriter(join(this.#temporary, "chunks"), limits.segmentBytesMax);
+  }
+
+  /** `symbols`: every name and value that will be used, ascending in UTF-8 order, each once. */
+  static open(path: string, symbols: readonly string[], limits: BlockWriterLimits = {}): BlockWriter {
+    const writer = new BlockWriter(path, PackedSymbols.of(symbols), limits);
+    run(writer.#index.symbolSteps());
+    return writer;
+  }
+
+  /** `open` by slices. */
+  static async openSliced(
+    path: string,
+    symbols: PackedSymbols,
+    slices: Slices,
+    limits: BlockWriterLimits = {},
+  ): Promise<BlockWriter> {
+    const writer = new BlockWriter(path, symbols, limits);
+    try {
+      await slices.run(writer.#index.symbolSteps());
+    } catch (error) {
+      writer.abandon();
+      throw error;
+    }
+    return writer;
   }
 
   /** Where the block is until it is published. */
@@ -93,7 +115,7 @@ export class BlockWriter {
   /** Completes the block. A block without series is a caller's mistake: there is nothing to keep. */
   finish(identity: BlockIdentity): WrittenBlock {
     assert(this.seriesCount > 0, "a block without series");
-    this.#index.finish();
+    run(this.#index.finishSteps());
     return this.publish(this.#complete(identity));
   }
 
@@ -105,8 +127,7 @@ export class BlockWriter {
   /** The first half of `finishSliced`: all is written, durably, in the temporary folder, where it can be verified. */
   async completeSliced(identity: BlockIdentity, slices: Slices): Promise<BlockMeta> {
     assert(this.seriesCount > 0, "a block without series");
-    const steps = this.#index.steps();
-    while (steps.next().done !== true) if (slices.due) await slices.breathe();
+    await slices.run(this.#index.finishSteps());
     await this.#segments.sync();
     await this.#indexFile.sync();
     return this.#complete(identity);
@@ -151,4 +172,8 @@ export class BlockWriter {
     this.#indexFile.abandon();
     rmSync(this.#temporary, { recursive: true, force: true });
   }
+}
+
+function run(steps: Generator<void>): void {
+  while (steps.next().done !== true) continue;
 }

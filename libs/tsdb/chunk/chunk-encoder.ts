@@ -1,6 +1,6 @@
 /**
  * Writes samples of one series, floats and histograms in any order, into chunks: those of a merge of overlapping
- * chunks, and what deletions leave of a chunk. A chunk ends when the kind of its samples changes, when it is full, and
+ * chunks, what deletions leave of a chunk, and a head's late samples. A chunk ends when the kind of its samples changes, when it is full, and
  * where `histogram-append.ts` ends it.
  */
 import type { Histogram } from "#libs/model/histogram.ts";
@@ -59,6 +59,11 @@ export class ChunkEncoder {
     }
     this.#maxt = time;
     this.#count++;
+  }
+
+  /** Ends the open chunk: the next sample begins another. */
+  cut(): void {
+    this.#close();
   }
 
   /** The chunks, ascending. */

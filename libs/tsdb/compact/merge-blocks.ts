@@ -48,11 +48,12 @@ export async function mergeBlocks(
 ): Promise<WrittenBlock | undefined> {
   const identity = mergedIdentity(sources.map(({ meta }) => meta));
   const inputs = await Promise.all(sources.map(({ bytes }) => Input.open(bytes, identity)));
-  const { symbols, ordinals } = mergeSymbols(inputs.map(({ cursor }) => cursor.symbols));
+  const slices = new Slices(10, signal);
+  const tables = inputs.map(({ cursor }) => cursor.symbols);
+  const { symbols, ordinals } = await mergeSymbols(tables, slices);
   inputs.forEach(({ cursor }, i) => cursor.translate(ordinals[i]!));
-  const writer = new BlockWriter(target.path, symbols, target.limits);
+  const writer = await BlockWriter.openSliced(target.path, symbols, slices, target.limits);
   try {
-    const slices = new Slices(10, signal);
     await mergeSeries(inputs, writer, slices);
     if (writer.seriesCount === 0) {
       writer.abandon();

@@ -73,6 +73,8 @@ export class ByteReader {
   }
 
   uvarint(): number {
+    const short = this.#shortVarint();
+    if (short >= 0) return short;
     let value = 0;
     let scale = 1;
     for (let i = 0; i < 10; i++) {
@@ -87,8 +89,38 @@ export class ByteReader {
     return this.fail("varint longer than 10 bytes");
   }
 
+  /** A varint of up to four bytes with one look at the bounds, or -1 and nothing is read: what most are. */
+  #shortVarint(): number {
+    const { bytes, at } = this;
+    if (this.end - at < 4) return -1;
+    let byte = bytes[at]!;
+    if (byte < 0x80) {
+      this.at = at + 1;
+      return byte;
+    }
+    let value = byte & 0x7f;
+    byte = bytes[at + 1]!;
+    value |= (byte & 0x7f) << 7;
+    if (byte < 0x80) {
+      this.at = at + 2;
+      return value;
+    }
+    byte = bytes[at + 2]!;
+    value |= (byte & 0x7f) << 14;
+    if (byte < 0x80) {
+      this.at = at + 3;
+      return value;
+    }
+    byte = bytes[at + 3]!;
+    if (byte >= 0x80) return -1;
+    this.at = at + 4;
+    return value | (byte << 21);
+  }
+
   /** Zigzag varint; exact for all of int64 that a number holds exactly. */
   varint(): number {
+    const short = this.#shortVarint();
+    if (short >= 0) return (short >>> 1) ^ -(short & 1);
     const start = this.at;
     let value = 0;
     let scale = 1;

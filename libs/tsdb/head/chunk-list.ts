@@ -2,7 +2,8 @@
  * Full chunks found at the start, by series ref, waiting for their series: columns and a linked list, no object each,
  * which half a million chunks would feel.
  */
-import type { FullChunk } from "./series.ts";
+import { RefSlots } from "./ref-slots.ts";
+import type { FullChunk } from "./full-chunks.ts";
 
 const COLUMNS = 6;
 const START = 1 << 14;
@@ -14,12 +15,12 @@ export class ChunkList {
   /** Of the first chunk of a series: the last one. */
   #last = new Int32Array(START);
   #count = 0;
-  readonly #first = new Map<number, number>();
+  readonly #first = new RefSlots();
 
   /** Adds a chunk behind those of the series; one that begins before the last ends is left out. */
   add(ref: number, mint: number, maxt: number, encoding: number, file: number, offset: number, length: number): void {
     const first = this.#first.get(ref);
-    const last = first === undefined ? -1 : this.#last[first]!;
+    const last = first < 0 ? -1 : this.#last[first]!;
     if (last >= 0 && this.#rows[last * COLUMNS + 1]! >= mint) return;
     const i = this.#count++;
     if (i === this.#next.length) this.#grow();
@@ -31,9 +32,9 @@ export class ChunkList {
     this.#rows[at + 4] = offset;
     this.#rows[at + 5] = length;
     this.#next[i] = -1;
-    if (first === undefined) this.#first.set(ref, i);
+    if (first < 0) this.#first.set(ref, i);
     else this.#next[last] = i;
-    this.#last[first ?? i] = i;
+    this.#last[first < 0 ? i : first] = i;
   }
 
   #grow(): void {
@@ -51,7 +52,7 @@ export class ChunkList {
   /** Hands out the chunks of a series, ascending, once. */
   take(ref: number, onChunk: (chunk: FullChunk) => void): void {
     const first = this.#first.get(ref);
-    if (first === undefined) return;
+    if (first < 0) return;
     this.#first.delete(ref);
     const rows = this.#rows;
     for (let i = first; i >= 0; i = this.#next[i]!) {

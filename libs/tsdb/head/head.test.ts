@@ -150,6 +150,22 @@ test("matchers select as Prometheus does, absent labels among them", async () =>
   void head.close();
 });
 
+test("values of a label are those of the series that matchers select", async () => {
+  const { head } = open();
+  append(head, ["__name__", "up", "job", "a", "pod", "1"], [[T0, 1]]);
+  append(head, ["__name__", "up", "job", "a", "pod", "2"], [[T0, 1]]);
+  append(head, ["__name__", "up", "job", "b", "pod", "2"], [[T0, 1]]);
+  append(head, ["__name__", "up", "job", "c"], [[T0, 1]]);
+  const values = async (name: string, job: string): Promise<string[]> =>
+    (await head.valuesOf(name, [createMatcher({ type: "=~", name: "job", value: job })])).sort();
+  expect(await values("pod", "a|b")).toEqual(["1", "2"]);
+  expect(await values("pod", "b|c")).toEqual(["2"]);
+  expect(await values("pod", "c")).toEqual([]);
+  expect(await values("job", ".+")).toEqual(["a", "b", "c"]);
+  expect(await values("zone", ".+")).toEqual([]);
+  await head.close();
+});
+
 test("a reopened head has what was committed, through full chunks and log", async () => {
   const { head, folder } = open();
   const samples = Array.from({ length: 500 }, (_, i) => [T0 + i * 10_000, i % 7] as const);

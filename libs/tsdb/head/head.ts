@@ -21,30 +21,25 @@ import type { WrittenBlock } from "../block/writer.ts";
 import { NO_POSTINGS, type Postings } from "../index/postings.ts";
 import { type PostingsSource, selectPostings } from "../index/select.ts";
 import type { SeriesQuery } from "../select.ts";
-import { FrameBuilder, type SeriesFrame } from "../series/frame.ts";
+import type { SeriesFrame } from "../series/frame.ts";
 import { METADATA_TYPES, type RefInterval, type RefMetadata } from "../wal/records.ts";
 import { WalWriter } from "../wal/writer.ts";
 import { rangeEnd } from "./chunk-end.ts";
-import { ChunkReads, entryOffset } from "./chunk-files.ts";
+import { entryOffset } from "./chunk-files.ts";
 import { cutLateChunks, cutRange, type LateChunks } from "./cut.ts";
-import { sortByLabels } from "./series-order.ts";
+import { countingFrom } from "./sort-sliced.ts";
 import { type Exemplar, EXEMPLAR_OUTCOME, type ExemplarOutcome, type SeriesExemplars } from "./exemplars.ts";
+import { headFrames } from "./frames.ts";
 import { LogBatch } from "./log-batch.ts";
 import { type MetadataEntry, type MetadataType, seriesNames } from "./metric-metadata.ts";
 import { equalHistograms, type OpenHistogram } from "./open-histogram.ts";
-import { ReadView } from "./read-view.ts";
 import { recover } from "./recover.ts";
 import { RefSet } from "./ref-set.ts";
 import { BEFORE_ALL, removeSnapshots, writeSnapshot } from "./snapshot.ts";
 import { staleHistogramFor } from "./stale-histogram.ts";
 import { type HeadOptions, HeadState } from "./state.ts";
-import type { HeadSymbols } from "./symbols.ts";
 import { truncateState } from "./truncate.ts";
 import { truncateWal } from "./truncate-wal.ts";
-
-/** Frames of a head are large: the more series are read at once, the fewer reads (see HeadChunkFiles.readMany). */
-const HEAD_FRAME_BYTES = 4 << 20;
-const HEAD_FRAME_SERIES = 8192;
 
 export const OUTCOME = {
   STORED: 0,
@@ -361,7 +356,7 @@ export class Head implements PostingsSource {
     return {
       seriesCount: series.count,
       labelPairCount: series.postings.pairCount,
-      chunkCount: open + series.fullCount,
+      chunkCount: open + series.full.count,
       mint,
       maxt,
     };
@@ -384,7 +379,7 @@ export class Head implements PostingsSource {
   }
 
   all(): Postings {
-    return Uint32Array.from({ length: this.#state.series.count }, (_, i) => i);
+    return countingFrom(0, this.#state.series.count);
   }
 
   of(name: string, value: string): Postings {
@@ -404,6 +399,14 @@ export class Head implements PostingsSource {
     return nameId === undefined ? [] : postings.valueIds(nameId).map((id) => symbols.text(id));
   }
 
+  /** Values of a label that series have which the matchers select, whenever their samples are, as Prometheus has it. */
+  async valuesOf(name: string, matchers: readonly Matcher[]): Promise<string[]> {
+    const slots = await selectPostings(this, matchers);
+    const { series } = this.#state;
+    const nameId = series.symbols.find(name);
+    return nameId === undefined ? [] : series.valueIds(nameId, slots).map((id) => series.symbols.text(id));
+  }
+
   /** In any order. */
   labelNames(): string[] {
     const { symbols, postings } = this.#state.series;
@@ -411,38 +414,8 @@ export class Head implements PostingsSource {
   }
 
   /** The matching series as frames, ascending by labels; chunks of a series do not overlap. */
-  async *frames(query: SeriesQuery, signal: AbortSignal): AsyncGenerator<SeriesFrame> {
-    const { files, late, tombstones, series } = this.#state;
-    const slices = new Slices(10, signal);
-    const slots = await sortByLabels(series, await selectPostings(this, query.matchers), slices);
-    if (series !== this.#state.series) {
-      yield* this.frames(query, signal);
-      return;
-    }
-    const view = new ReadView(series, slots, files, late, tombstones);
-    try {
-      const builder = new FrameBuilder();
-      const idOf = streamIds(series.symbols, builder, slots.length);
-      let sent = 0;
-      const reads = new ChunkReads(Math.max(1, Math.min(HEAD_FRAME_SERIES / 2, slots.length)));
-      for (let i = 0; i < slots.length; i++) {
-        if (!view.addChunks(i, query, builder, reads)) continue;
-        series.addLabels(slots[i]!, builder, idOf);
-        builder.endSeries();
-        if (++sent === query.limit) break;
-        // The first frame is small, so that the other side has work while the next is read.
-        const most = sent < HEAD_FRAME_SERIES ? HEAD_FRAME_SERIES / 8 : HEAD_FRAME_SERIES / 2;
-        if (builder.dataBytes >= HEAD_FRAME_BYTES || builder.seriesCount >= most) {
-          files.readMany(reads, builder.bytes);
-          yield builder.take();
-          if (slices.due) await slices.breathe();
-        }
-      }
-      files.readMany(reads, builder.bytes);
-      if (builder.seriesCount > 0) yield builder.take();
-    } finally {
-      view.release();
-    }
+  frames(query: SeriesQuery, signal: AbortSignal): AsyncGenerator<SeriesFrame> {
+    return headFrames(this.#state, this, query, signal);
   }
 
   // ---- cutting
@@ -500,7 +473,7 @@ export class Head implements PostingsSource {
   async dropLate({ chunks, segment }: LateCut): Promise<void> {
     await this.#unpinned();
     // The log first: a marker must not outlive its chunk.
-    this.#wbl?.removeBefore(segment);
+    await this.#wbl?.removeBefore(segment);
     for (const [ref, cut] of chunks) {
       this.#state.late.drop(ref, new Set(cut));
       for (const chunk of cut) this.#state.files.dropLate(chunk);
@@ -598,21 +571,4 @@ export class Head implements PostingsSource {
       return ref === undefined ? [] : [{ ref, ...entry, type: METADATA_TYPES.indexOf(entry.type) }];
     });
   }
-}
-
-/** Symbols of the head as those of a stream that many series want. */
-function streamIds(symbols: HeadSymbols, builder: FrameBuilder, seriesCount: number): (symbol: number) => number {
-  const isMany = seriesCount >= 1000;
-  const many = new Int32Array(isMany ? symbols.count : 0).fill(-1);
-  const few = new Map<number, number>();
-  return (symbol) => {
-    // A symbol may have come since.
-    const isListed = symbol < many.length;
-    const known = isListed ? many[symbol]! : (few.get(symbol) ?? -1);
-    if (known >= 0) return known;
-    const id = builder.newSymbol(symbols.text(symbol));
-    if (isListed) many[symbol] = id;
-    else few.set(symbol, id);
-    return id;
-  };
 }

@@ -1,7 +1,8 @@
 /** Chunks of one series that overlap, or of which samples were deleted, as chunks that neither do nor have. */
+import type { Interval } from "../block/cut-chunks.ts";
 import type { Chunk } from "../chunk/encoding.ts";
 import { mergeSamples, type StoredSamples, unpackChunk } from "./stored-samples.ts";
-import { dropDeleted, type Interval, touches } from "./tombstones.ts";
+import { dropDeleted, touches } from "./tombstones.ts";
 
 /** As Prometheus packs what it had to unpack. */
 const SAMPLES_PER_CHUNK = 120;
@@ -31,14 +32,8 @@ export function mergeChunks(chunks: readonly Chunk[], deleted: readonly Interval
         deleted,
         where,
       );
-      out.push(
-        ...samples.toChunks(
-          0,
-          samples.length,
-          SAMPLES_PER_CHUNK,
-          samples.starts.some((start) => start !== 0),
-        ),
-      );
+      const withStarts = samples.starts.some((start) => start !== 0);
+      out.push(...samples.toChunks(SAMPLES_PER_CHUNK, withStarts));
     }
   }
   return out;

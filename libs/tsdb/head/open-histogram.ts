@@ -6,17 +6,11 @@
 import { CUSTOM_SCHEMA, type Histogram, wordsOf } from "#libs/model/histogram.ts";
 import { mergeSpans } from "../chunk/buckets.ts";
 import type { Chunk } from "../chunk/encoding.ts";
-import { ENCODING } from "../chunk/encoding.ts";
 import { HistogramAppender } from "../chunk/histogram-append.ts";
 import { chunkEndTime, rangeEnd } from "./chunk-end.ts";
 
 const TARGET_BYTES = 1024;
 const SAMPLES_MIN = 10;
-
-export function histogramEncoding({ isFloat }: Histogram, withStarts: boolean): number {
-  if (withStarts) return isFloat ? ENCODING.FLOAT_HISTOGRAM_ST : ENCODING.HISTOGRAM_ST;
-  return isFloat ? ENCODING.FLOAT_HISTOGRAM : ENCODING.HISTOGRAM;
-}
 
 export class OpenHistogram {
   readonly encoding: number;

@@ -5,7 +5,7 @@
  */
 import type { Histogram } from "#libs/model/histogram.ts";
 import { StoredSamples } from "./stored-samples.ts";
-import type { FullChunk } from "./series.ts";
+import type { FullChunk } from "./full-chunks.ts";
 
 /** Prometheus's `OutOfOrderCapMax`. */
 export const LATE_SAMPLES_MAX = 32;

@@ -3,14 +3,19 @@
  * truncated while it reads. Records are copied (64 bytes a series); open XOR chunks are append-only, so the copy of
  * the record finds its prefix in the arena, which gives no block out again while it is held.
  */
+import type { Interval } from "../block/cut-chunks.ts";
 import { type Chunk, ENCODING } from "../chunk/encoding.ts";
 import type { SeriesQuery } from "../select.ts";
 import type { FrameBuilder } from "../series/frame.ts";
 import type { ChunkReads, HeadChunkFiles } from "./chunk-files.ts";
 import type { LateSeries, OutOfOrder } from "./out-of-order.ts";
 import { mergeChunks } from "./merge-chunks.ts";
-import { type FullChunk, type HeadSeries, SnapshotRecord } from "./series.ts";
-import type { Interval, Tombstones } from "./tombstones.ts";
+import type { FullChunk } from "./full-chunks.ts";
+import type { HeadSeries } from "./series.ts";
+import { SnapshotRecord } from "./series-record.ts";
+import type { Tombstones } from "./tombstones.ts";
+
+type ChunkQuery = Pick<SeriesQuery, "mint" | "maxt" | "skipChunks" | "newestOnly">;
 
 export class ReadView {
   readonly series: HeadSeries;
@@ -20,12 +25,18 @@ export class ReadView {
   /** By index into `slots`. */
   readonly #objects = new Map<number, Chunk>();
   readonly #late = new Map<number, LateSeries>();
-  /** Full chunks of the series being added, newest first. */
-  readonly #listed: number[] = [];
+  /** Of the full chunks of the series being added, newest first. */
+  readonly #places: number[] = [];
   readonly #tombstones: ReadonlyMap<number, readonly Interval[]>;
 
-  /** Takes the view; `release` must follow. */
-  constructor(series: HeadSeries, slots: Uint32Array, files: HeadChunkFiles, late: OutOfOrder, tombstones: Tombstones) {
+  /** Takes the view, without late samples where `late` is undefined; `release` must follow. */
+  constructor(
+    series: HeadSeries,
+    slots: Uint32Array,
+    files: HeadChunkFiles,
+    late: OutOfOrder | undefined,
+    tombstones: Tombstones,
+  ) {
     this.series = series;
     this.slots = slots;
     this.#files = files;
@@ -33,10 +44,10 @@ export class ReadView {
     files.hold();
     this.#records = new SnapshotRecord(series.snapshot(slots));
     this.#tombstones = tombstones.byRef;
-    if (series.objects.size === 0 && late.count === 0) return;
+    if (series.objects.size === 0 && (late?.count ?? 0) === 0) return;
     for (let i = 0; i < slots.length; i++) {
       if (this.#records.hasObject(i)) this.#objects.set(i, series.openChunk(slots[i]!)!);
-      const lateSeries = late.of(series.refs[slots[i]!]!);
+      const lateSeries = late?.of(series.refs[slots[i]!]!);
       if (lateSeries !== undefined) this.#late.set(i, lateSeries.clone());
     }
   }
@@ -50,14 +61,14 @@ export class ReadView {
    * Adds the chunks of series `i` in range to `builder`, without overlap; those in files are left to `reads`.
    * @returns false when there are none, and nothing was added.
    */
-  addChunks(i: number, query: SeriesQuery, builder: FrameBuilder, reads: ChunkReads): boolean {
+  addChunks(i: number, query: ChunkQuery, builder: FrameBuilder, reads: ChunkReads): boolean {
     const { mint, maxt, skipChunks } = query;
     const late = this.#late.get(i);
     const deleted = this.#tombstones.size === 0 ? undefined : this.#tombstones.get(this.#refOf(i));
     // As Prometheus: a series is named as long as its open chunk is in range, even if all of it is deleted.
     if (skipChunks && this.#isOpenIn(i, mint, maxt)) return true;
     if (late !== undefined || deleted !== undefined) {
-      const chunks = this.chunks(i, mint, maxt, true);
+      const chunks = this.#chunks(i, mint, maxt);
       if (chunks.length === 0) return false;
       if (!skipChunks)
         for (const { mint: from, maxt: to, encoding, data } of chunks)
@@ -69,17 +80,17 @@ export class ReadView {
       this.#records.addNewest(i, builder);
       return true;
     }
-    const { series } = this;
-    const full = this.#listed;
-    const fullCount = series.listFull(this.#records.newestFull(i), mint, maxt, full);
+    const { full } = this.series;
+    const places = this.#places;
+    const fullCount = full.places(this.#records.fullList(i), mint, maxt, places);
     const open = this.#isOpenIn(i, mint, maxt);
     if (fullCount === 0 && !open) return false;
     if (skipChunks) return true;
     for (let n = fullCount - 1; n >= 0; n--) {
-      const k = full[n]!;
-      const length = series.fullLength(k);
-      const at = builder.reserveChunk(series.fullMint(k), series.fullMaxt(k), series.fullEncoding(k), length);
-      reads.add(series.fullFile(k), series.fullOffset(k), length, at);
+      const k = places[n]!;
+      const length = full.length(k);
+      const at = builder.reserveChunk(full.mint(k), full.maxt(k), full.encoding(k), length);
+      reads.add(full.file(k), full.offset(k), length, at);
     }
     if (!open) return true;
     const object = this.#objects.get(i);
@@ -98,14 +109,14 @@ export class ReadView {
   }
 
   /** Chunks of series `i` that reach into [mint, maxt], ascending and without overlap, deletions applied. */
-  chunks(i: number, mint: number, maxt: number, withLate: boolean): Chunk[] {
+  #chunks(i: number, mint: number, maxt: number): Chunk[] {
     const chunks = this.#full(i, mint, maxt).map((chunk) => this.#read(chunk));
     if (this.#isOpenIn(i, mint, maxt)) chunks.push(this.#objects.get(i) ?? this.#openXor(i));
-    const late = withLate ? this.#late.get(i) : undefined;
+    const late = this.#late.get(i);
     if (late !== undefined) {
       for (const chunk of late.chunks) if (chunk.maxt >= mint && chunk.mint <= maxt) chunks.push(this.#read(chunk));
       if (late.open !== undefined)
-        for (const chunk of late.open.toChunks(0, late.open.length, Infinity, false))
+        for (const chunk of late.open.toChunks(Infinity, false))
           if (chunk.maxt >= mint && chunk.mint <= maxt) chunks.push(chunk);
     }
     const deleted = this.#tombstones.get(this.#refOf(i));
@@ -118,7 +129,7 @@ export class ReadView {
   }
 
   #full(i: number, mint: number, maxt: number): FullChunk[] {
-    return this.series.fullChunksFrom(this.#records.newestFull(i), mint, maxt);
+    return this.series.full.overlapping(this.#records.fullList(i), mint, maxt);
   }
 
   #isOpenIn(i: number, mint: number, maxt: number): boolean {

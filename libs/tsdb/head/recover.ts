@@ -8,12 +8,10 @@
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { SampleColumns } from "#libs/model/columns.ts";
 import type { Histogram } from "#libs/model/histogram.ts";
 import { type Labels, labelValue, METRIC_NAME } from "#libs/model/labels.ts";
 import { STALE_HI, STALE_LO } from "#libs/model/stale.ts";
 import { type Chunk, ENCODING } from "../chunk/encoding.ts";
-import { decodeXorChunk } from "../chunk/xor-chunk.ts";
 import { readHistogramRecord } from "../wal/histogram-records.ts";
 import {
   METADATA_TYPES,
@@ -32,9 +30,10 @@ import {
 import { entryOffset } from "./chunk-files.ts";
 import { ChunkList } from "./chunk-list.ts";
 import { familyOf } from "./metric-metadata.ts";
+import { RefSlots } from "./ref-slots.ts";
 import { replayLog } from "./replay.ts";
 import { BEFORE_ALL, readSnapshot, type SnapshotSink } from "./snapshot.ts";
-import type { FullChunk } from "./series.ts";
+import type { FullChunk } from "./full-chunks.ts";
 import { staleHistogramFor } from "./stale-histogram.ts";
 import type { HeadState } from "./state.ts";
 import { unpackChunk } from "./stored-samples.ts";
@@ -59,8 +58,6 @@ export function recover(state: HeadState, walSegment: number, wblSegment: number
   }
 }
 
-const columns = new SampleColumns();
-
 class Recovery implements SnapshotSink {
   readonly #state: HeadState;
   readonly #full = new ChunkList();
@@ -68,7 +65,7 @@ class Recovery implements SnapshotSink {
   readonly #late = new Map<string, FullChunk & { readonly ref: number }>();
   readonly #hasHoles: boolean;
   /** By the refs of the log; a series may have had several. */
-  readonly #slots = new Map<number, number>();
+  readonly #slots = new RefSlots();
   readonly #skipped = new Map<number, number>();
   samples = 0;
   #unknown = 0;
@@ -93,7 +90,7 @@ class Recovery implements SnapshotSink {
   apply(bytes: Uint8Array, file: string): void {
     switch (bytes[0]) {
       case RECORD.SERIES:
-        readSeries(bytes, file, (ref, labels) => this.series(ref, labels, undefined));
+        readSeries(bytes, file, (ref, labels) => this.series(ref, labels, undefined, 0, 0));
         break;
       case RECORD.SAMPLES:
       case RECORD.SAMPLES_V2:
@@ -135,7 +132,7 @@ class Recovery implements SnapshotSink {
   }
 
   /** A series, and the open chunk that a snapshot has of it: its samples make the same chunk again. */
-  series(ref: number, labels: Labels, open: Chunk | undefined): void {
+  series(ref: number, labels: Labels, open: Chunk | undefined, low: number, high: number): void {
     const state = this.#state;
     const known = state.find(labels);
     const slot = known >= 0 ? known : state.add(ref, labels);
@@ -152,13 +149,8 @@ class Recovery implements SnapshotSink {
       state.maxt = Math.max(state.maxt, chunk.maxt);
     });
     if (open === undefined) return;
-    if (open.encoding === ENCODING.XOR) {
-      columns.clear();
-      decodeXorChunk(open.data, 0, open.data.length, columns, `snapshot, series ${ref}`);
-      const { length, times, words } = columns;
-      this.samples += length;
-      if (length === 0 || state.restoreFloats(slot, open, columns)) return;
-      for (let i = 0; i < length; i++) this.#sample(ref, times[i]!, words[2 * i]!, words[2 * i + 1]!, undefined, 0);
+    if (open.encoding === ENCODING.XOR && state.takeStored(slot, open, low, high)) {
+      this.samples += state.series.openCount(slot);
       return;
     }
     const { length, times, words, histograms, starts } = unpackChunk(open, `snapshot, series ${ref}`);
@@ -168,7 +160,7 @@ class Recovery implements SnapshotSink {
 
   #slotOf(ref: number): number {
     const slot = this.#slots.get(ref);
-    if (slot !== undefined) return slot;
+    if (slot >= 0) return slot;
     // A series that a truncation dropped: its ref must not be given out again.
     this.#state.nextRef = Math.max(this.#state.nextRef, ref + 1);
     this.#unknown++;
@@ -278,8 +270,8 @@ class Recovery implements SnapshotSink {
   finish(unsure: boolean): void {
     const { log } = this.#state.options;
     for (const chunk of this.#late.values()) {
-      const slot = unsure ? this.#slots.get(chunk.ref) : undefined;
-      if (slot !== undefined) this.#state.late.addChunk(this.#state.series.refs[slot]!, chunk);
+      const slot = unsure ? this.#slots.get(chunk.ref) : -1;
+      if (slot >= 0) this.#state.late.addChunk(this.#state.series.refs[slot]!, chunk);
       else this.#state.files.dropLate(chunk);
     }
     for (const [type, records] of this.#skipped)

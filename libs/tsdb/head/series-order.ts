@@ -5,7 +5,7 @@
 import type { Slices } from "#libs/kit/slices.ts";
 import type { Postings } from "../index/postings.ts";
 import type { HeadSeries } from "./series.ts";
-import { mergeSorted, sortSliced } from "./sort-sliced.ts";
+import { countingFrom, mergeSorted, sortSliced } from "./sort-sliced.ts";
 
 /** Below it, labels are compared by their texts: new symbols need not be ranked for a small query. */
 const FEW = 4096;
@@ -37,7 +37,7 @@ async function orderOfAll(series: HeadSeries, slices: Slices): Promise<Uint32Arr
   const total = series.count;
   if (known.length === total) return known;
   const compare = await comparison(series, slices);
-  const fresh = Uint32Array.from({ length: total - known.length }, (_, i) => known.length + i);
+  const fresh = countingFrom(known.length, total);
   const order = await mergeSorted(known, await sortSliced(fresh, compare, slices), compare, slices);
   // Another call may have gone further meanwhile.
   if (order.length > series.order.length) series.order = order;

@@ -1,56 +1,36 @@
 /**
- * The series of a head in typed arenas: one 64-byte record a series, labels as symbol ids, full chunks as a linked
+ * The series of a head in typed arenas: one 64-byte record a series (`series-record.ts`), labels as symbol ids, full chunks as a linked
  * list into `chunks_head`. Refs of Prometheus (`ref`) are never reused; slots are indexes and die with this object:
  * a truncation builds a new `HeadSeries` that shares the open chunks, and readers of the old one finish on their view.
- *
- *   double 0 time │ 1 delta │ 2 value │ 3 mint of the open chunk │ 4 nextAt
- *   word  10 block address │ 11 bits used │ 12 count, leading << 16, trailing << 24
- *   word  13 size class + 1, 0: no open chunk, `OBJECT`: the open chunk is an object of `objects`
- *   word  14 newest full chunk + 1 │ 15 labels offset
  */
 import { type Chunk, ENCODING } from "../chunk/encoding.ts";
-import {
-  appendXor,
-  decodedEnd,
-  emptyXorState,
-  XOR_HEADER_BYTES,
-  XOR_SAMPLE_BYTES_MAX,
-  xorCount,
-} from "../chunk/xor.ts";
+import { decodedEnd, emptyXorState, XOR_HEADER_BYTES, xorCount } from "../chunk/xor.ts";
 import type { Labels } from "#libs/model/labels.ts";
 import type { FrameBuilder } from "../series/frame.ts";
-import { Arena, BLOCK_SIZES } from "./arena.ts";
+import { Arena } from "./arena.ts";
+import { type FullChunk, FullChunks } from "./full-chunks.ts";
 import { HeadPostings } from "./postings.ts";
+import {
+  BITS,
+  BLOCK,
+  CHUNK_MINT,
+  copyXor,
+  DELTA,
+  DOUBLES,
+  FULL,
+  KIND,
+  LABELS,
+  NEXT_AT,
+  NO_CHUNK,
+  OBJECT,
+  STATE,
+  STORED,
+  TIME,
+  VALUE_WORD,
+  WORDS,
+  XOR,
+} from "./series-record.ts";
 import { HeadSymbols } from "./symbols.ts";
-
-const DOUBLES = 8;
-const WORDS = 16;
-const TIME = 0;
-const DELTA = 1;
-const VALUE_WORD = 4;
-const CHUNK_MINT = 3;
-const NEXT_AT = 4;
-const ADDRESS = 10;
-const BITS = 11;
-const STATE = 12;
-const CLASS = 13;
-const FULL = 14;
-const LABELS = 15;
-const OBJECT = 0xff;
-/** Length and encoding of a full chunk share a word. */
-const LENGTH_BITS = 29;
-const LENGTH_MASK = (1 << LENGTH_BITS) - 1;
-
-/** A chunk in `chunks_head`. */
-export interface FullChunk {
-  readonly mint: number;
-  readonly maxt: number;
-  readonly encoding: number;
-  readonly file: number;
-  /** Of the data. */
-  readonly offset: number;
-  readonly length: number;
-}
 
 /** An open chunk that is an object. */
 export interface OpenChunk {
@@ -63,6 +43,7 @@ export interface OpenChunk {
 export class HeadSeries {
   readonly symbols = new HeadSymbols();
   readonly postings = new HeadPostings();
+  readonly full = new FullChunks();
   /** The first slots by labels, as far as series-order.ts has sorted them. Replaced, never written to. */
   order: Uint32Array = new Uint32Array(0);
   readonly arena: Arena;
@@ -74,9 +55,6 @@ export class HeadSeries {
   refs: Float64Array = new Float64Array(1024);
   #labelIds = new Uint32Array(1 << 14);
   #labelsEnd = 0;
-  #fullTimes = new Float64Array(1024);
-  #fullWords = new Uint32Array(2048);
-  #fullCount = 0;
   readonly #xor = emptyXorState(new Uint8Array(0));
 
   /** `before`: the state that this one follows; open chunks are shared with it. */
@@ -124,6 +102,24 @@ export class HeadSeries {
     const at = this.#words[slot * WORDS + LABELS]!;
     const last = at + ids[at]!;
     for (let k = at + 1; k <= last; k += 2) builder.label(idOf(ids[k]!), idOf(ids[k + 1]!));
+  }
+
+  /** The ids of the values that these series have for a label, each once. */
+  valueIds(nameId: number, slots: Uint32Array): number[] {
+    const seen = new Uint8Array(this.symbols.count);
+    const found: number[] = [];
+    for (let i = 0; i < slots.length; i++) {
+      const at = this.#words[slots[i]! * WORDS + LABELS]!;
+      const end = at + this.#labelIds[at]!;
+      for (let k = at + 1; k < end; k += 2) {
+        if (this.#labelIds[k] !== nameId) continue;
+        const id = this.#labelIds[k + 1]!;
+        if (seen[id] === 0) found.push(id);
+        seen[id] = 1;
+        break;
+      }
+    }
+    return found;
   }
 
   /** Order of two series by labels; `ranks` orders symbols. */
@@ -178,13 +174,18 @@ export class HeadSeries {
   }
 
   hasOpenChunk(slot: number): boolean {
-    return this.#words[slot * WORDS + CLASS] !== 0;
+    return this.#words[slot * WORDS + KIND] !== NO_CHUNK;
   }
 
   /** Whether the open chunk is an XOR chunk in the arena. */
   hasXor(slot: number): boolean {
-    const sizeClass = this.#words[slot * WORDS + CLASS]!;
-    return sizeClass !== 0 && sizeClass !== OBJECT;
+    const kind = this.#words[slot * WORDS + KIND];
+    return kind === XOR || kind === STORED;
+  }
+
+  /** Whether the open chunk must be decoded and given to `restore` before it is written on. */
+  hasStored(slot: number): boolean {
+    return this.#words[slot * WORDS + KIND] === STORED;
   }
 
   openCount(slot: number): number {
@@ -211,62 +212,52 @@ export class HeadSeries {
   /** Starts an empty open chunk; the one before has been taken by `addFull` or dropped. */
   open(slot: number, mint: number, nextAt: number): void {
     const w = slot * WORDS;
-    this.#words[w + ADDRESS] = this.arena.allocate(0);
+    this.#words[w + BLOCK] = this.arena.allocate();
     this.#words[w + BITS] = XOR_HEADER_BYTES * 8;
     this.#words[w + STATE] = 0;
-    this.#words[w + CLASS] = 1;
+    this.#words[w + KIND] = XOR;
     this.#doubles[slot * DOUBLES + CHUNK_MINT] = mint;
     this.#doubles[slot * DOUBLES + NEXT_AT] = nextAt;
   }
 
+  /** Takes a stored XOR chunk as the open one; `low` and `high` are its last value. */
+  takeStored(slot: number, { data, mint, maxt }: Chunk, low: number, high: number): void {
+    const w = slot * WORDS;
+    this.#words[w + BLOCK] = this.arena.store(data);
+    this.#words[w + BITS] = data.length * 8;
+    this.#words[w + STATE] = xorCount(data, 0);
+    this.#words[w + KIND] = STORED;
+    this.#words[w + VALUE_WORD] = low;
+    this.#words[w + VALUE_WORD + 1] = high;
+    this.#doubles[slot * DOUBLES + TIME] = maxt;
+    this.#doubles[slot * DOUBLES + CHUNK_MINT] = mint;
+  }
+
   /**
-   * Takes a stored XOR chunk as the open one, to be written on from where `decodedEnd` says; `nextAt` as for `open`.
-   * @returns false, and nothing changes, when it is larger than an open chunk can be.
+   * Takes a stored XOR chunk, just decoded, as the open one, to be written on from where `decodedEnd` says; `nextAt` as
+   * for `open`.
    */
-  restore(slot: number, chunk: Chunk, nextAt: number, last: number, low: number, high: number): boolean {
-    const { data, mint } = chunk;
-    const sizeClass = BLOCK_SIZES.findIndex((size) => size >= data.length);
-    if (sizeClass < 0) return false;
+  restore(slot: number, { data, mint }: Chunk, nextAt: number, last: number, low: number, high: number): void {
     const w = slot * WORDS;
     const d = slot * DOUBLES;
-    const address = this.arena.allocate(sizeClass);
-    this.arena.slab(address).set(data, this.arena.offset(address));
-    this.#words[w + ADDRESS] = address;
+    this.#words[w + BLOCK] = this.arena.store(data.subarray(0, (decodedEnd.bits + 7) >>> 3));
     this.#words[w + BITS] = decodedEnd.bits;
     this.#words[w + STATE] = xorCount(data, 0) | (decodedEnd.leading << 16) | (decodedEnd.trailing << 24);
-    this.#words[w + CLASS] = sizeClass + 1;
+    this.#words[w + KIND] = XOR;
     this.#words[w + VALUE_WORD] = low;
     this.#words[w + VALUE_WORD + 1] = high;
     this.#doubles[d + TIME] = last;
     this.#doubles[d + DELTA] = decodedEnd.delta;
     this.#doubles[d + CHUNK_MINT] = mint;
     this.#doubles[d + NEXT_AT] = nextAt;
-    return true;
   }
 
   append(slot: number, time: number, low: number, high: number): void {
     const w = slot * WORDS;
     const d = slot * DOUBLES;
     const words = this.#words;
-    let address = words[w + ADDRESS]!;
-    const bits = words[w + BITS]!;
-    const sizeClass = words[w + CLASS]! - 1;
-    if ((bits >>> 3) + XOR_SAMPLE_BYTES_MAX > BLOCK_SIZES[sizeClass]!) {
-      const larger = this.arena.allocate(sizeClass + 1);
-      const from = this.arena.offset(address);
-      this.arena
-        .slab(larger)
-        .set(this.arena.slab(address).subarray(from, from + ((bits + 7) >>> 3)), this.arena.offset(larger));
-      this.arena.release(address, sizeClass);
-      address = larger;
-      words[w + ADDRESS] = address;
-      words[w + CLASS] = sizeClass + 2;
-    }
     const state = words[w + STATE]!;
     const xor = this.#xor;
-    const base = this.arena.offset(address) * 8;
-    xor.bytes = this.arena.slab(address);
-    xor.bitAt = base + bits;
     xor.count = state & 0xffff;
     xor.leading = (state >>> 16) & 0xff;
     xor.trailing = state >>> 24;
@@ -274,8 +265,8 @@ export class HeadSeries {
     xor.delta = this.#doubles[d + DELTA]!;
     xor.valueLow = words[w + VALUE_WORD]! | 0;
     xor.valueHigh = words[w + VALUE_WORD + 1]! | 0;
-    appendXor(xor, time, low, high);
-    words[w + BITS] = xor.bitAt - base;
+    words[w + BLOCK] = this.arena.append(words[w + BLOCK]!, words[w + BITS]!, xor, time, low, high);
+    words[w + BITS] = xor.bitAt;
     words[w + STATE] = xor.count | (xor.leading << 16) | (xor.trailing << 24);
     this.#doubles[d + TIME] = time;
     this.#doubles[d + DELTA] = xor.delta;
@@ -298,12 +289,12 @@ export class HeadSeries {
 
   /** The open chunk if it is an object. */
   object(slot: number): OpenChunk | undefined {
-    return this.#words[slot * WORDS + CLASS] === OBJECT ? this.objects.get(this.refs[slot]!) : undefined;
+    return this.#words[slot * WORDS + KIND] === OBJECT ? this.objects.get(this.refs[slot]!) : undefined;
   }
 
   /** Starts an open chunk that is an object; the one before has been closed. */
   openObject(slot: number, chunk: OpenChunk): void {
-    this.#words[slot * WORDS + CLASS] = OBJECT;
+    this.#words[slot * WORDS + KIND] = OBJECT;
     this.objects.set(this.refs[slot]!, chunk);
   }
 
@@ -316,129 +307,57 @@ export class HeadSeries {
   /** Gives the open chunk's memory back. */
   close(slot: number): void {
     const w = slot * WORDS;
-    const sizeClass = this.#words[w + CLASS]!;
-    if (sizeClass === OBJECT) this.objects.delete(this.refs[slot]!);
-    else if (sizeClass !== 0) this.arena.release(this.#words[w + ADDRESS]!, sizeClass - 1);
-    this.#words[w + CLASS] = 0;
+    const kind = this.#words[w + KIND]!;
+    if (kind === OBJECT) this.objects.delete(this.refs[slot]!);
+    else if (kind !== NO_CHUNK) this.arena.release(this.#words[w + BLOCK]!);
+    this.#words[w + KIND] = NO_CHUNK;
   }
 
   addFull(slot: number, chunk: FullChunk): void {
-    if ((this.#fullCount + 1) * 2 > this.#fullTimes.length) {
-      this.#fullTimes = grow(this.#fullTimes);
-      const words = new Uint32Array(this.#fullTimes.length * 2);
-      words.set(this.#fullWords);
-      this.#fullWords = words;
-    }
-    const i = this.#fullCount++;
-    this.#fullTimes[2 * i] = chunk.mint;
-    this.#fullTimes[2 * i + 1] = chunk.maxt;
-    this.#fullWords[4 * i] = chunk.file;
-    this.#fullWords[4 * i + 1] = chunk.offset;
-    this.#fullWords[4 * i + 2] = chunk.length | (chunk.encoding << LENGTH_BITS);
-    this.#fullWords[4 * i + 3] = this.#words[slot * WORDS + FULL]!;
-    this.#words[slot * WORDS + FULL] = i + 1;
+    this.#words[slot * WORDS + FULL] = this.full.add(this.fullList(slot), chunk);
   }
 
-  get fullCount(): number {
-    return this.#fullCount;
-  }
-
-  /** Where the list of full chunks of a slot begins now, for `fullChunksFrom`. */
-  newestFull(slot: number): number {
+  /** The list of the slot's full chunks as it is now, for `full`. */
+  fullList(slot: number): number {
     return this.#words[slot * WORDS + FULL]!;
   }
 
   /** Full chunks that overlap [mint, maxt], oldest first. */
   fullChunks(slot: number, mint: number, maxt: number): FullChunk[] {
-    return this.fullChunksFrom(this.newestFull(slot), mint, maxt);
-  }
-
-  /** Those of the list that begins at `newest` and ends before `until`, 0 for all of it. */
-  fullChunksFrom(newest: number, mint: number, maxt: number, until = 0): FullChunk[] {
-    const listed: number[] = [];
-    const count = this.listFull(newest, mint, maxt, listed, until);
-    return Array.from({ length: count }, (_, n) => {
-      const k = listed[count - 1 - n]!;
-      return {
-        mint: this.fullMint(k),
-        maxt: this.fullMaxt(k),
-        encoding: this.fullEncoding(k),
-        file: this.fullFile(k),
-        offset: this.fullOffset(k),
-        length: this.fullLength(k),
-      };
-    });
-  }
-
-  /** The same as places for `fullMint` and its like, newest first, put into `listed`. @returns how many. */
-  listFull(newest: number, mint: number, maxt: number, listed: number[], until = 0): number {
-    let count = 0;
-    for (let i = newest; i !== until; i = this.#fullWords[4 * (i - 1) + 3]!) {
-      const k = i - 1;
-      if (this.#fullTimes[2 * k + 1]! < mint) break;
-      if (this.#fullTimes[2 * k]! <= maxt) listed[count++] = k;
-    }
-    return count;
-  }
-
-  fullMint(k: number): number {
-    return this.#fullTimes[2 * k]!;
-  }
-
-  fullMaxt(k: number): number {
-    return this.#fullTimes[2 * k + 1]!;
-  }
-
-  fullFile(k: number): number {
-    return this.#fullWords[4 * k]!;
-  }
-
-  fullOffset(k: number): number {
-    return this.#fullWords[4 * k + 1]!;
-  }
-
-  fullLength(k: number): number {
-    return this.#fullWords[4 * k + 2]! & LENGTH_MASK;
-  }
-
-  fullEncoding(k: number): number {
-    return this.#fullWords[4 * k + 2]! >>> LENGTH_BITS;
+    return this.full.overlapping(this.fullList(slot), mint, maxt);
   }
 
   /** The first time of the series' chunks that reach `from`, not below it; Infinity when there are none. */
   firstTime(slot: number, from: number): number {
     if (this.lastTime(slot) < from) return Infinity;
-    let first = this.hasOpenChunk(slot) ? this.openMint(slot) : Infinity;
-    for (let i = this.newestFull(slot); i !== 0; i = this.#fullWords[4 * (i - 1) + 3]!) {
-      if (this.#fullTimes[2 * i - 1]! < from) break;
-      first = this.#fullTimes[2 * i - 2]!;
-    }
-    return Math.max(first, from);
+    const open = this.hasOpenChunk(slot) ? this.openMint(slot) : Infinity;
+    return Math.max(this.full.oldestMint(this.fullList(slot), from, open), from);
   }
 
   /** Encoding of the newest chunk, open or full; 0 when there is none. */
   newestEncoding(slot: number): number {
-    const sizeClass = this.#words[slot * WORDS + CLASS]!;
-    if (sizeClass === OBJECT) return this.object(slot)!.encoding;
-    if (sizeClass !== 0) return ENCODING.XOR;
-    const newest = this.newestFull(slot);
-    return newest === 0 ? 0 : this.#fullWords[4 * (newest - 1) + 2]! >>> LENGTH_BITS;
+    const kind = this.#words[slot * WORDS + KIND]!;
+    if (kind === OBJECT) return this.object(slot)!.encoding;
+    if (kind !== NO_CHUNK) return ENCODING.XOR;
+    const list = this.fullList(slot);
+    return list === 0 ? 0 : this.full.encoding(list - 1);
   }
 
-  /** Takes over labels and full chunks that reach `time` of a series of the state before; `takeRecord` does the rest. */
+  /** Takes over a series of the state before, without full chunks that end before `time`. */
   adopt(from: HeadSeries, fromSlot: number, time: number): number {
     const slot = this.add(from.refs[fromSlot]!, from.labels(fromSlot));
     for (const chunk of from.fullChunks(fromSlot, time, Infinity)) this.addFull(slot, chunk);
+    this.takeRecord(slot, from, fromSlot, from.fullList(fromSlot));
     return slot;
   }
 
-  /** Takes over what appends change; full chunks newer than `seenFull` come too. */
+  /** Takes over what appends have changed; full chunks newer than `seenFull` come too. */
   takeRecord(slot: number, from: HeadSeries, fromSlot: number, seenFull: number): void {
     const w = slot * WORDS;
     const labels = this.#words[w + LABELS]!;
-    const newest = from.newestFull(fromSlot);
+    const newest = from.fullList(fromSlot);
     if (newest !== seenFull)
-      for (const chunk of from.fullChunksFrom(newest, -Infinity, Infinity, seenFull)) this.addFull(slot, chunk);
+      for (const chunk of from.full.overlapping(newest, -Infinity, Infinity, seenFull)) this.addFull(slot, chunk);
     const full = this.#words[w + FULL]!;
     const source = fromSlot * WORDS;
     for (let i = 0; i < WORDS; i++) this.#words[w + i] = from.#words[source + i]!;
@@ -465,83 +384,9 @@ export class HeadSeries {
   /** Bytes of the typed arrays, for `cairn_head_arena_bytes`. */
   get bytes(): number {
     return (
-      this.arena.bytes +
-      this.#doubles.byteLength +
-      this.refs.byteLength +
-      this.#labelIds.byteLength +
-      this.#fullTimes.byteLength +
-      this.#fullWords.byteLength
+      this.arena.bytes + this.#doubles.byteLength + this.refs.byteLength + this.#labelIds.byteLength + this.full.bytes
     );
   }
-}
-
-const ONE_SAMPLE = new Uint8Array(XOR_HEADER_BYTES + XOR_SAMPLE_BYTES_MAX);
-
-/** A slot's record in a snapshot of `HeadSeries.snapshot`. */
-export class SnapshotRecord {
-  readonly #doubles: Float64Array;
-  readonly #words: Uint32Array;
-
-  constructor({ doubles, words }: { readonly doubles: Float64Array; readonly words: Uint32Array }) {
-    this.#doubles = doubles;
-    this.#words = words;
-  }
-
-  newestFull(i: number): number {
-    return this.#words[i * WORDS + FULL]!;
-  }
-
-  /** Whether the open chunk is an XOR chunk. */
-  hasXor(i: number): boolean {
-    const sizeClass = this.#words[i * WORDS + CLASS]!;
-    return sizeClass !== 0 && sizeClass !== OBJECT;
-  }
-
-  hasObject(i: number): boolean {
-    return this.#words[i * WORDS + CLASS] === OBJECT;
-  }
-
-  lastTime(i: number): number {
-    return this.#doubles[i * DOUBLES + TIME]!;
-  }
-
-  openMint(i: number): number {
-    return this.#doubles[i * DOUBLES + CHUNK_MINT]!;
-  }
-
-  openBytes(i: number): number {
-    return (this.#words[i * WORDS + BITS]! + 7) >>> 3;
-  }
-
-  /** Adds the newest sample of an open XOR chunk as a chunk of its own: nothing needs decoding (bench/query-head.ts). */
-  addNewest(i: number, builder: FrameBuilder): void {
-    const time = this.lastTime(i);
-    const low = this.#words[i * WORDS + VALUE_WORD]! | 0;
-    const high = this.#words[i * WORDS + VALUE_WORD + 1]! | 0;
-    const xor = emptyXorState(ONE_SAMPLE);
-    appendXor(xor, time, low, high);
-    ONE_SAMPLE[1] = 1;
-    builder.chunk(time, time, ENCODING.XOR, ONE_SAMPLE, 0, xor.bitAt >>> 3);
-  }
-
-  /** Copies the open XOR chunk into `target` at `at`. */
-  copyXor(i: number, arena: Arena, target: Uint8Array, at: number): void {
-    copyXor(arena, this.#words, i * WORDS, target, at);
-  }
-}
-
-/** Copies the open chunk of the record at `words[w]` as it would be stored, with its count in front. */
-function copyXor(arena: Arena, words: Uint32Array, w: number, target: Uint8Array, at: number): void {
-  const address = words[w + ADDRESS]!;
-  const bits = words[w + BITS]!;
-  const length = (bits + 7) >>> 3;
-  const from = arena.offset(address);
-  target.set(arena.slab(address).subarray(from, from + length), at);
-  // Of an older record, the last byte may hold bits of later samples.
-  if ((bits & 7) !== 0) target[at + length - 1]! &= 0xff00 >>> (bits & 7);
-  const count = words[w + STATE]! & 0xffff;
-  target[at] = count >>> 8;
-  target[at + 1] = count;
 }
 
 function grow(list: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffer>;

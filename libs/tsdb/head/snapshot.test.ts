@@ -1,6 +1,7 @@
 import { cpSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { silentLog } from "#libs/kit/log.ts";
 import { createMatcher } from "#libs/model/matcher.ts";
 import {
   append,
@@ -13,7 +14,9 @@ import {
   STALE,
   T0,
 } from "../../../test/support/head.ts";
+import { ENCODING } from "../chunk/encoding.ts";
 import type { Head } from "./head.ts";
+import { HeadState } from "./state.ts";
 
 const A = ["__name__", "a"];
 const OPTIONS = { outOfOrderMs: HOUR, exemplarsMax: 10 };
@@ -149,4 +152,27 @@ test("a truncation deletes snapshots", async () => {
   await again.truncate(T0 + MINUTE);
   expect(snapshotsIn(folder)).toEqual([]);
   await again.close();
+});
+
+test("an open chunk that cannot be written on is closed as it is", () => {
+  const errors: string[] = [];
+  const log = silentLog();
+  log.error = ((_fields: object, text: string) => void errors.push(text)) as typeof log.error;
+  const state = new HeadState(headFolder(), {
+    rangeMs: 2 * HOUR,
+    seriesMax: 10,
+    seed: 1,
+    minValidTime: -Infinity,
+    log,
+  });
+  expect(state.find(A)).toBe(-1);
+  const slot = state.add(1, A);
+  const data = Uint8Array.of(0, 2, 0xff, 0xff, 0xff);
+  const chunk = { mint: T0, maxt: T0 + MINUTE, encoding: ENCODING.XOR, data };
+  expect(state.takeStored(slot, chunk, 0, 0)).toBe(true);
+  state.appendFloat(slot, T0 + 2 * MINUTE, 0, 0);
+  expect(errors).toEqual(["open chunk of the head's snapshot cannot be written on; it is kept as it is"]);
+  expect(state.series.fullChunks(slot, T0, Infinity)).toMatchObject([{ mint: T0, maxt: T0 + MINUTE, length: 5 }]);
+  expect(state.series.openMint(slot)).toBe(T0 + 2 * MINUTE);
+  state.files.close();
 });

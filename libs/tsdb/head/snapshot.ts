@@ -37,6 +37,9 @@ const EXEMPLARS = 3;
 const TOMBSTONES_VERSION = 1;
 const FLUSH_BYTES = 1 << 20;
 const EXEMPLARS_PER_RECORD = 10_000;
+/** Behind an XOR chunk; once the last four samples, now only the last value counts. */
+const LAST_SAMPLES_BYTES = 64;
+const lastValue = new Int32Array(2);
 
 /** Before every sample: a deletion there only says that its ref was given out. */
 export const BEFORE_ALL = -(2 ** 52);
@@ -115,8 +118,7 @@ function writeSeriesRecord(out: ByteWriter, state: HeadState, slot: number): voi
   out.uvarint(chunk.data.length);
   out.raw(chunk.data);
   if (chunk.encoding === ENCODING.XOR || chunk.encoding === ENCODING.XOR2) {
-    // Once the last four samples; three are empty now.
-    for (let i = 0; i < 7; i++) out.u64(0);
+    for (let i = 8; i < LAST_SAMPLES_BYTES; i += 8) out.u64(0);
     const [low, high] = series.lastWords(slot);
     out.f64Words(low, high);
   } else writeHistogram(out, (series.object(slot) as OpenHistogram).last!);
@@ -151,13 +153,15 @@ function* exemplarBatches(state: HeadState): Generator<RefExemplar[]> {
 }
 
 export interface SnapshotSink {
-  series(ref: number, labels: Labels, chunk: Chunk | undefined): void;
+  /** `low` and `high`: the last value of an XOR chunk. */
+  series(ref: number, labels: Labels, chunk: Chunk | undefined, low: number, high: number): void;
   deletions(intervals: readonly RefInterval[]): void;
   exemplar(exemplar: RefExemplar): void;
 }
 
 /**
- * The newest snapshot's content. Nothing is given to `sink` unless all of it holds.
+ * The newest snapshot's content. The series and deletions that `sink` was given of one that is damaged do no harm: each
+ * record had its checksum, and the log says the same.
  *
  * @returns where the log goes on; undefined when there is no snapshot that can be used, `onProblem` is told why.
  */
@@ -175,28 +179,27 @@ export function readSnapshot(
     return undefined;
   }
   const path = join(folder, name);
-  const problems: string[] = [];
+  const exemplars: RefExemplar[] = [];
+  let problem: string | undefined;
   let records = 0;
-  // First whether all of it holds: fast, its bytes are then in the page cache.
-  for (const { bytes } of readWal(path, ({ what }) => problems.push(what))) {
-    records++;
-    if (!(bytes[0]! >= SERIES && bytes[0]! <= EXEMPLARS)) problems.push(`a record of type ${bytes[0]}`);
-  }
-  if (problems.length > 0 || records === 0) {
-    onProblem(name, problems[0] ?? "empty");
-    return undefined;
-  }
   try {
-    for (const { bytes } of readWal(path, () => undefined)) readRecord(bytes, path, sink);
+    for (const { bytes } of readWal(path, ({ what }) => (problem ??= what))) {
+      records++;
+      readRecord(bytes, path, sink, exemplars);
+    }
   } catch (error) {
-    // What is there already does no harm: the log says the same.
-    onProblem(name, messageOf(error));
+    problem ??= messageOf(error);
+  }
+  if (records === 0) problem ??= "empty";
+  if (problem !== undefined) {
+    onProblem(name, problem);
     return undefined;
   }
+  for (const exemplar of exemplars) sink.exemplar(exemplar);
   return { segment, offset };
 }
 
-function readRecord(bytes: Uint8Array, file: string, sink: SnapshotSink): void {
+function readRecord(bytes: Uint8Array, file: string, sink: SnapshotSink, exemplars: RefExemplar[]): void {
   const reader = new ByteReader(bytes, file, 1);
   switch (bytes[0]) {
     case SERIES: {
@@ -204,13 +207,18 @@ function readRecord(bytes: Uint8Array, file: string, sink: SnapshotSink): void {
       const labels = readLabels(reader);
       reader.skip(8);
       if (reader.uvarint() === 0) {
-        sink.series(ref, labels, undefined);
+        sink.series(ref, labels, undefined, 0, 0);
         break;
       }
       const mint = reader.i64();
       const maxt = reader.i64();
       const encoding = reader.u8();
-      sink.series(ref, labels, { mint, maxt, encoding, data: reader.take(reader.uvarint()) });
+      const data = reader.take(reader.uvarint());
+      if (encoding === ENCODING.XOR) {
+        reader.skip(LAST_SAMPLES_BYTES - 8);
+        reader.f64Into(lastValue, 0);
+      }
+      sink.series(ref, labels, { mint, maxt, encoding, data }, lastValue[0]!, lastValue[1]!);
       break;
     }
     case TOMBSTONES: {
@@ -221,7 +229,10 @@ function readRecord(bytes: Uint8Array, file: string, sink: SnapshotSink): void {
       sink.deletions(intervals);
       break;
     }
+    case EXEMPLARS:
+      readExemplars(bytes, file, (exemplar) => exemplars.push(exemplar));
+      break;
     default:
-      readExemplars(bytes, file, (exemplar) => sink.exemplar(exemplar));
+      reader.fail(`a record of type ${bytes[0]}`);
   }
 }

@@ -5,6 +5,13 @@ const RUN = 512;
 
 type Compare = (a: number, b: number) => number;
 
+/** from, from + 1, …, below `to`. `Uint32Array.from` takes 40 ms for half a million. */
+export function countingFrom(from: number, to: number): Uint32Array {
+  const list = new Uint32Array(to - from);
+  for (let i = 0; i < list.length; i++) list[i] = from + i;
+  return list;
+}
+
 /** The list sorted, in fresh memory: runs by the engine's sort, then merged pairwise. */
 export async function sortSliced(list: Uint32Array, compare: Compare, slices: Slices): Promise<Uint32Array> {
   let from = list.slice();

@@ -6,11 +6,8 @@ import { CorruptionError } from "#libs/kit/errors.ts";
 import { SampleColumns } from "#libs/model/columns.ts";
 import type { Histogram } from "#libs/model/histogram.ts";
 import { CODECS } from "../chunk/codecs.ts";
-import { type Chunk, ENCODING } from "../chunk/encoding.ts";
-import { HistogramAppender } from "../chunk/histogram-append.ts";
-import { appendXor, emptyXorState, XOR_SAMPLE_BYTES_MAX } from "../chunk/xor.ts";
-import { Xor2Appender } from "../chunk/xor2.ts";
-import { histogramEncoding } from "./open-histogram.ts";
+import { ChunkEncoder, MERGE_ENCODING } from "../chunk/chunk-encoder.ts";
+import type { Chunk } from "../chunk/encoding.ts";
 
 export class StoredSamples {
   length = 0;
@@ -87,67 +84,21 @@ export class StoredSamples {
     this.push(other.times[i]!, other.words[2 * i]!, other.words[2 * i + 1]!, other.histograms[i], other.starts[i]!);
   }
 
-  /** Packs samples [from, to) into chunks of at most `countMax`, one kind each. */
-  toChunks(from: number, to: number, countMax: number, withStarts: boolean): Chunk[] {
-    const chunks: Chunk[] = [];
-    for (let i = from; i < to;) {
+  /** All samples in chunks of at most `countMax`, one kind each. */
+  toChunks(countMax: number, withStarts: boolean): Chunk[] {
+    const encoder = new ChunkEncoder(countMax, (histogram) => MERGE_ENCODING(histogram, withStarts));
+    for (let i = 0; i < this.length; i++) {
       const histogram = this.histograms[i];
-      i =
-        histogram === undefined
-          ? this.#packFloats(i, to, countMax, withStarts, chunks)
-          : this.#packHistograms(i, to, countMax, histogramEncoding(histogram, withStarts), withStarts, chunks);
+      if (histogram !== undefined && this.breaks?.has(i) === true) encoder.cut();
+      encoder.append({
+        start: this.starts[i]!,
+        time: this.times[i]!,
+        low: this.words[2 * i]!,
+        high: this.words[2 * i + 1]!,
+        histogram,
+      });
     }
-    return chunks;
-  }
-
-  #packFloats(from: number, limit: number, countMax: number, withStarts: boolean, chunks: Chunk[]): number {
-    let to = from;
-    while (to < limit && to - from < countMax && this.histograms[to] === undefined) to++;
-    let data: Uint8Array;
-    if (withStarts) {
-      const appender = new Xor2Appender();
-      for (let i = from; i < to; i++)
-        appender.append(this.starts[i]!, this.times[i]!, this.words[2 * i]!, this.words[2 * i + 1]!);
-      data = appender.bytes().slice();
-    } else {
-      const state = emptyXorState(new Uint8Array(2 + (to - from) * XOR_SAMPLE_BYTES_MAX));
-      for (let i = from; i < to; i++) appendXor(state, this.times[i]!, this.words[2 * i]!, this.words[2 * i + 1]!);
-      data = state.bytes.slice(0, (state.bitAt + 7) >>> 3);
-      data[0] = (to - from) >>> 8;
-      data[1] = to - from;
-    }
-    const encoding = withStarts ? ENCODING.XOR2 : ENCODING.XOR;
-    chunks.push({ mint: this.times[from]!, maxt: this.times[to - 1]!, encoding, data });
-    return to;
-  }
-
-  /** Until the chunk is full or the next sample does not go into it. */
-  #packHistograms(
-    from: number,
-    limit: number,
-    countMax: number,
-    encoding: number,
-    withStarts: boolean,
-    chunks: Chunk[],
-  ): number {
-    const appender = new HistogramAppender(encoding);
-    let mint = this.times[from]!;
-    let i = from;
-    let count = 0;
-    for (; i < limit && count < countMax; i++) {
-      const histogram = this.histograms[i];
-      if (histogram === undefined || histogramEncoding(histogram, withStarts) !== encoding) break;
-      if (i > from && this.breaks?.has(i) === true) break;
-      const before = appender.chunk;
-      if (appender.append(this.starts[i]!, this.times[i]!, histogram) === "new chunk") {
-        chunks.push({ mint, maxt: this.times[i - 1]!, encoding, data: before!.bytes().slice() });
-        mint = this.times[i]!;
-        count = 0;
-      }
-      count++;
-    }
-    chunks.push({ mint, maxt: this.times[i - 1]!, encoding, data: appender.chunk!.bytes().slice() });
-    return i;
+    return encoder.finish();
   }
 }
 

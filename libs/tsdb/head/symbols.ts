@@ -1,7 +1,7 @@
 /** Interned label names and values of a head, with their rank in UTF-8 order for sorting series. */
 import type { Slices } from "#libs/kit/slices.ts";
 import { compareUtf8 } from "#libs/kit/utf8.ts";
-import { mergeSorted, sortSliced } from "./sort-sliced.ts";
+import { countingFrom, mergeSorted, sortSliced } from "./sort-sliced.ts";
 
 export class HeadSymbols {
   readonly #ids = new Map<string, number>();
@@ -51,7 +51,7 @@ export class HeadSymbols {
   async sorted(slices: Slices): Promise<Uint32Array> {
     if (this.isRanked) return this.#sorted;
     const known = this.#sorted;
-    const fresh = Uint32Array.from({ length: this.#texts.length - known.length }, (_, i) => known.length + i);
+    const fresh = countingFrom(known.length, this.#texts.length);
     const compare = (a: number, b: number): number => this.compare(a, b);
     const sorted = await mergeSorted(known, await sortSliced(fresh, compare, slices), compare, slices);
     const ranks = new Uint32Array(sorted.length);

@@ -1,12 +1,7 @@
 /** Deleted ranges of a head's series, by ref: applied when its chunks are read and cut, kept in its log. */
+import type { Interval } from "../block/cut-chunks.ts";
 import type { RefInterval } from "../wal/records.ts";
 import { StoredSamples } from "./stored-samples.ts";
-
-/** Both inclusive. */
-export interface Interval {
-  readonly mint: number;
-  readonly maxt: number;
-}
 
 export class Tombstones {
   #byRef = new Map<number, readonly Interval[]>();

@@ -3,6 +3,7 @@
  * with only what the head still needs, and deleted. Format: prometheus/tsdb/wlog/checkpoint.go.
  */
 import { existsSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { messageOf } from "#libs/kit/errors.ts";
@@ -56,7 +57,7 @@ export async function truncateWal(folder: string, wal: WalWriter, needed: StillN
   wal.cut();
   const previous = lastCheckpoint(folder);
   // Left behind by a process that ended here.
-  if (previous !== undefined) wal.removeBefore(previous.segment + 1);
+  if (previous !== undefined) await wal.removeBefore(previous.segment + 1);
   const segments = listSegments(folder).filter((segment) => segment < wal.segment);
   // As Prometheus: the newest third stays, it is likely to hold samples that are still needed.
   const first = segments[0];
@@ -86,9 +87,9 @@ export async function truncateWal(folder: string, wal: WalWriter, needed: StillN
   for (const { file, segment } of damages) {
     if (segment <= last && existsSync(file)) renameSync(file, `${file}.corrupt`);
   }
-  wal.removeBefore(last + 1);
+  await wal.removeBefore(last + 1);
   if (previous !== undefined && previous.name !== name)
-    rmSync(join(folder, previous.name), { recursive: true, force: true });
+    await rm(join(folder, previous.name), { recursive: true, force: true });
 }
 
 /** Copies what is needed of logs into a new one. */

@@ -1,9 +1,10 @@
 /**
  * Forgets what is before a time: a new state of the series is built from those that stay, by slices, while samples
- * are appended to the old one; then what appends have changed is taken over at once, 70 ns a series.
+ * are appended to the old one; then what appends have changed is taken over at once, 70 ns a series of them.
  */
 import { Slices } from "#libs/kit/slices.ts";
 import { KeyTable } from "./key-table.ts";
+import { RefSet } from "./ref-set.ts";
 import { HeadSeries } from "./series.ts";
 import type { HeadState } from "./state.ts";
 
@@ -17,11 +18,13 @@ export async function truncateState(state: HeadState, time: number): Promise<voi
   const origins: number[] = [];
   const seen: number[] = [];
   const left: number[] = [];
+  let mint = Infinity;
   const adopt = (slot: number): void => {
-    seen.push(old.newestFull(slot));
+    seen.push(old.fullList(slot));
     origins.push(slot);
-    next.adopt(old, slot, time);
+    const own = next.adopt(old, slot, time);
     keys.adopt(state.keys, slot);
+    mint = Math.min(mint, next.firstTime(own, time));
   };
   const stays = (slot: number): boolean => old.lastTime(slot) >= time || state.late.of(old.refs[slot]!) !== undefined;
   for (let slot = 0; slot < old.count; slot++) {
@@ -30,22 +33,34 @@ export async function truncateState(state: HeadState, time: number): Promise<voi
     if (slices.due) await slices.breathe();
   }
   // From here on nothing is appended: one turn of the event loop.
-  for (const slot of left) if (stays(slot)) adopt(slot);
-  let mint = Infinity;
-  for (let slot = 0; slot < next.count; slot++) {
-    next.takeRecord(slot, old, origins[slot]!, seen[slot]!);
-    // In the block already; only out-of-order samples keep the series.
-    if (next.lastTime(slot) < time) next.close(slot);
-    const first = next.firstTime(slot, time);
-    if (first < mint) mint = first;
+  const gone: number[] = [];
+  for (const slot of left) {
+    if (stays(slot)) adopt(slot);
+    else gone.push(slot);
   }
-  for (const slot of left) if (!stays(slot)) old.close(slot);
+  const hasLate = state.late.count > 0;
+  for (let slot = 0; slot < next.count; slot++) {
+    const origin = origins[slot]!;
+    if (next.lastTime(slot) !== old.lastTime(origin)) {
+      next.takeRecord(slot, old, origin, seen[slot]!);
+      mint = Math.min(mint, next.firstTime(slot, time));
+    }
+    // In the block already; only out-of-order samples keep the series.
+    if (hasLate && next.lastTime(slot) < time) next.close(slot);
+  }
   state.series = next;
   state.keys = keys;
   state.mint = mint;
   if (mint === Infinity) state.maxt = -Infinity;
-  const refs = new Set<number>();
-  if (state.tombstones.byRef.size > 0) for (let slot = 0; slot < next.count; slot++) refs.add(next.refs[slot]!);
-  state.tombstones.truncate(time, (ref) => refs.has(ref));
+  if (state.tombstones.byRef.size > 0) {
+    const refs = new RefSet(state.nextRef);
+    for (let slot = 0; slot < next.count; slot++) refs.add(next.refs[slot]!);
+    state.tombstones.truncate(time, (ref) => refs.has(ref));
+  }
   state.files.truncate(time);
+  // Nobody appends to the old state any more: what only it has is given back by slices.
+  for (const slot of gone) {
+    old.close(slot);
+    if (slices.due) await slices.breathe();
+  }
 }

@@ -2,8 +2,9 @@
  * Symbols in one buffer, ascending in UTF-8 order: what an index being written refers to by ordinal. A million of
  * them are their bytes and 4 MB, no strings.
  */
-import { assert } from "#libs/kit/assert.ts";
+import type { Slices } from "#libs/kit/slices.ts";
 import { utf8 } from "../encoding/reader.ts";
+import { ByteWriter } from "../encoding/writer.ts";
 import type { SymbolTable } from "./symbols.ts";
 
 export class PackedSymbols {
@@ -16,17 +17,25 @@ export class PackedSymbols {
     this.#bytes = bytes;
     this.#ends = ends;
     this.count = ends.length;
-    for (let i = 1; i < this.count; i++) {
-      assert(Buffer.compare(this.bytes(i - 1), this.bytes(i)) < 0, "symbols of a block must ascend");
-    }
   }
 
   /** `texts` ascending in UTF-8 order, each once. */
   static of(texts: readonly string[]): PackedSymbols {
-    const ends = new Uint32Array(texts.length);
-    let end = 0;
-    texts.forEach((text, i) => (ends[i] = end += Buffer.byteLength(text)));
-    return new PackedSymbols(Buffer.from(texts.join("")), ends);
+    const packer = new SymbolPacker(texts.length);
+    for (const text of texts) packer.add(text);
+    return packer.take();
+  }
+
+  /** Of all symbols, each with its length as uvarint. */
+  get storedBytes(): number {
+    let bytes = this.#ends[this.count - 1] ?? 0;
+    let from = 0;
+    for (let i = 0; i < this.count; i++) {
+      const length = this.#ends[i]! - from;
+      from = this.#ends[i]!;
+      bytes += length < 0x80 ? 1 : length < 0x4000 ? 2 : length < 0x20_0000 ? 3 : length < 0x1000_0000 ? 4 : 5;
+    }
+    return bytes;
   }
 
   /** The symbol's UTF-8, a view. */
@@ -40,8 +49,34 @@ export class PackedSymbols {
   }
 }
 
+/** Packs symbols that come one by one, ascending. */
+export class SymbolPacker {
+  readonly #bytes = new ByteWriter(1 << 16);
+  readonly #ends: Uint32Array;
+  #count = 0;
+
+  constructor(countMax: number) {
+    this.#ends = new Uint32Array(countMax);
+  }
+
+  /** @returns the symbol's ordinal. */
+  add(text: string): number {
+    this.#bytes.utf8(text);
+    this.#ends[this.#count] = this.#bytes.length;
+    return this.#count++;
+  }
+
+  /** All of them; the packer is not used any more. */
+  take(): PackedSymbols {
+    return new PackedSymbols(this.#bytes.bytes, this.#ends.subarray(0, this.#count));
+  }
+}
+
 /** The symbols of all tables, and for each table the new ordinal of each of its symbols. */
-export function mergeSymbols(tables: readonly SymbolTable[]): { symbols: PackedSymbols; ordinals: Uint32Array[] } {
+export async function mergeSymbols(
+  tables: readonly SymbolTable[],
+  slices: Slices,
+): Promise<{ symbols: PackedSymbols; ordinals: Uint32Array[] }> {
   const ordinals = tables.map((table) => new Uint32Array(table.count));
   const ends = new Uint32Array(tables.reduce((sum, table) => sum + table.count, 0));
   let bytes = new Uint8Array(1 << 16);
@@ -70,6 +105,7 @@ export function mergeSymbols(tables: readonly SymbolTable[]): { symbols: PackedS
       heads[k] = next < tables[k]!.count ? tables[k]!.bytes(next) : undefined;
     }
     ends[count++] = length;
+    if (slices.due) await slices.breathe();
   }
   return { symbols: new PackedSymbols(bytes.subarray(0, length), ends.slice(0, count)), ordinals };
 }

@@ -8,6 +8,7 @@
  * being held for each label of each series. Format: prometheus/tsdb/docs/format/index.md.
  */
 import { assert } from "#libs/kit/assert.ts";
+import { crc32c } from "../encoding/crc32c.ts";
 import { ByteReader } from "../encoding/reader.ts";
 import { ByteWriter } from "../encoding/writer.ts";
 import type { FileWriter } from "../files.ts";
@@ -17,8 +18,10 @@ import { INDEX_HEADER_BYTES, INDEX_MAGIC, INDEX_VERSION } from "./toc.ts";
 /** Label pairs of series whose postings are made together: 12 bytes each. */
 const POSTINGS_MAX = 4_000_000;
 const WINDOW_BYTES = 1 << 20;
-/** Series or lists between two steps. */
+/** Symbols, series or lists between two steps. */
 const STEP = 1024;
+/** A name with at least this part of all symbols as its values has them in order sooner by looking at all. */
+const SCANNED_PART = 16;
 /** A series ref, the offset in 16 bytes, has 32 bits. */
 const INDEX_BYTES_MAX = 2 ** 36;
 
@@ -26,7 +29,7 @@ export class IndexWriter {
   readonly #file: FileWriter;
   readonly #symbols: PackedSymbols;
   readonly #postingsMax: number;
-  readonly #seriesAt: number;
+  #seriesAt = 0;
   readonly #body = new ByteWriter(4096);
   readonly #entry = new ByteWriter(4096);
   readonly #previous = { labels: new Uint32Array(64), length: 0 };
@@ -37,24 +40,42 @@ export class IndexWriter {
   /** Bytes of the largest series entry. */
   seriesBytesMax = 0;
 
-  /** `file` is empty; the caller closes it. */
+  /** `file` is empty; the caller closes it. `symbolSteps` come first. */
   constructor(file: FileWriter, symbols: PackedSymbols, postingsMax = POSTINGS_MAX) {
     this.#file = file;
     this.#symbols = symbols;
     this.#postingsMax = postingsMax;
     this.#nameCounts = new Uint32Array(symbols.count);
+  }
+
+  /** Writes the symbols, in steps of a few milliseconds. */
+  *symbolSteps(): Generator<void> {
+    const file = this.#file;
+    const symbols = this.#symbols;
     const out = new ByteWriter(1 << 16);
     out.u32(INDEX_MAGIC);
     out.u8(INDEX_VERSION);
-    out.u32(0);
+    out.u32(4 + symbols.storedBytes);
+    const from = out.length;
     out.u32(symbols.count);
-    for (let i = 0; i < symbols.count; i++) {
-      const bytes = symbols.bytes(i);
-      out.uvarint(bytes.length);
-      out.raw(bytes);
+    let crc = crc32c(out.bytes, from, out.length);
+    file.write(out.bytes);
+    let before: Uint8Array | undefined;
+    for (let i = 0; i < symbols.count;) {
+      out.clear();
+      for (const end = Math.min(i + STEP, symbols.count); i < end; i++) {
+        const bytes = symbols.bytes(i);
+        assert(before === undefined || Buffer.compare(before, bytes) < 0, "symbols of a block must ascend");
+        before = bytes;
+        out.uvarint(bytes.length);
+        out.raw(bytes);
+      }
+      crc = crc32c(out.bytes, 0, out.length, crc);
+      file.write(out.bytes);
+      yield;
     }
-    out.patchU32(INDEX_HEADER_BYTES, out.length - INDEX_HEADER_BYTES - 4);
-    out.crc(INDEX_HEADER_BYTES + 4);
+    out.clear();
+    out.u32(crc);
     file.write(out.bytes);
     this.#seriesAt = file.length;
   }
@@ -117,14 +138,8 @@ export class IndexWriter {
     this.#previous.length = labels.length;
   }
 
-  /** Writes what comes behind the series. */
-  finish(): void {
-    const steps = this.steps();
-    while (steps.next().done !== true) continue;
-  }
-
-  /** `finish` in steps of a few milliseconds, for who must not hold up its event loop. */
-  *steps(): Generator<void> {
+  /** Writes what comes behind the series, in steps of a few milliseconds. */
+  *finishSteps(): Generator<void> {
     const file = this.#file;
     const seriesEnd = file.length;
     const table = new ByteWriter(1 << 16);
@@ -243,7 +258,11 @@ function* eachValue(
   const distinct = new Uint32Array(values.length);
   let distinctCount = 0;
   for (let i = 0; i < values.length; i++) if (counts[values[i]!]!++ === 0) distinct[distinctCount++] = values[i]!;
-  const order = distinct.subarray(0, distinctCount).sort();
+  yield;
+  const order = distinct.subarray(0, distinctCount);
+  if (distinctCount * SCANNED_PART < counts.length) order.sort();
+  else for (let value = 0, k = 0; k < distinctCount; value++) if (counts[value] !== 0) order[k++] = value;
+  yield;
   let start = 0;
   for (let k = 0; k < distinctCount; k++) {
     const count = counts[order[k]!]!;
@@ -252,6 +271,7 @@ function* eachValue(
   }
   const sorted = new Uint32Array(refs.length);
   for (let i = 0; i < values.length; i++) sorted[counts[values[i]!]!++] = refs[i]!;
+  yield;
   for (let k = 0, from = 0; k < distinctCount; k++) {
     const to = counts[order[k]!]!;
     if (k % STEP === 0) yield;
