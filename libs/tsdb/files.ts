@@ -12,7 +12,7 @@ import {
   rmSync,
   writeSync,
 } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 
 /** Makes the entries of a folder durable. */
 export function syncFolder(path: string): void {
@@ -71,8 +71,14 @@ export function removeFolder(path: string): void {
   rmSync(hidden, { recursive: true, force: true });
 }
 
+/** Makes a folder and those it is in, durably: what is synced in them is not to be lost with their names. */
 export function ensureFolder(path: string): void {
-  mkdirSync(path, { recursive: true });
+  const first = mkdirSync(path, { recursive: true });
+  if (first === undefined) return;
+  for (let made = resolve(path); ; made = dirname(made)) {
+    syncFolder(dirname(made));
+    if (made === resolve(first)) return;
+  }
 }
 
 const ZEROS = new Uint8Array(16);
