@@ -94,8 +94,8 @@ export class Head implements PostingsSource {
 
   private constructor(folder: string, options: HeadOptions) {
     this.#state = new HeadState(folder, options);
-    this.#wal = new WalWriter(join(folder, "wal"));
-    if (existsSync(join(folder, "wbl"))) this.#wbl = new WalWriter(join(folder, "wbl"));
+    this.#wal = new WalWriter(join(folder, "wal"), options.segmentBytes);
+    if (existsSync(join(folder, "wbl"))) this.#lateWal();
     this.#log = new LogBatch((record) => this.#wal.add(record), false);
     this.#lateLog = new LogBatch((record) => this.#lateWal().add(record), false);
   }
@@ -110,7 +110,7 @@ export class Head implements PostingsSource {
   }
 
   #lateWal(): WalWriter {
-    this.#wbl ??= new WalWriter(join(this.#state.folder, "wbl"));
+    this.#wbl ??= new WalWriter(join(this.#state.folder, "wbl"), this.#state.options.segmentBytes);
     return this.#wbl;
   }
 
