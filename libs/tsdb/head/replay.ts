@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Logger } from "pino";
 import { messageOf } from "#libs/kit/errors.ts";
 import { type Damage, readWal } from "../wal/reader.ts";
+import { segmentName } from "../wal/writer.ts";
 import type { LogPosition } from "./snapshot.ts";
 import { lastCheckpoint } from "./truncate-wal.ts";
 
@@ -24,10 +25,13 @@ export function replayLog(
   const damages: Damage[] = [];
   let goodEnd = { segment: -1, end: 0 };
   const apply = (source: string, first: number, offset = 0): void => {
-    for (const { bytes, segment, end } of readWal(source, (damage) => damages.push(damage), { first, offset })) {
+    let named = -1;
+    let file = source;
+    const range = { first, offset, isClosed: source !== folder };
+    for (const { bytes, segment, end } of readWal(source, (damage) => damages.push(damage), range)) {
       if (segment >= current && source === folder) break;
-      goodEnd = { segment, end };
-      const file = `${source}/${segment}`;
+      if (source === folder) goodEnd = { segment, end };
+      if (segment !== named) file = join(source, segmentName((named = segment)));
       try {
         onRecord(bytes, file);
       } catch (error) {

@@ -9,7 +9,7 @@ import { messageOf } from "#libs/kit/errors.ts";
 import { Slices } from "#libs/kit/slices.ts";
 import { syncFolder } from "../files.ts";
 import { readHistogramRecord } from "../wal/histogram-records.ts";
-import { type Damage, readWal } from "../wal/reader.ts";
+import { type Damage, readWal, type WalRange } from "../wal/reader.ts";
 import {
   RECORD,
   readExemplars,
@@ -76,10 +76,10 @@ export async function truncateWal(folder: string, wal: WalWriter, needed: StillN
       "checkpoint: damaged part of the log left out",
     );
   });
-  if (previous !== undefined) await copy.records(join(folder, previous.name), 0, Infinity);
-  await copy.records(folder, previous === undefined ? 0 : previous.segment + 1, last);
+  if (previous !== undefined) await copy.records(join(folder, previous.name), { isClosed: true });
+  await copy.records(folder, { first: previous === undefined ? 0 : previous.segment + 1, last });
   copy.metadata();
-  await out.close();
+  await out.close(true);
   syncFolder(temporary);
   renameSync(temporary, join(folder, name));
   syncFolder(folder);
@@ -107,8 +107,8 @@ class Copy {
     this.#batch = new LogBatch((record) => out.add(record), false);
   }
 
-  async records(source: string, from: number, to: number): Promise<void> {
-    for (const { bytes, segment, end } of readWal(source, this.#onDamage, { first: from, last: to })) {
+  async records(source: string, range: WalRange): Promise<void> {
+    for (const { bytes, segment, end } of readWal(source, this.#onDamage, range)) {
       this.#out.prepare();
       try {
         this.#record(bytes, source);
