@@ -588,13 +588,15 @@ export class Head implements PostingsSource {
     try {
       // Everything before this position is in chunk files, the snapshot or the other log.
       this.commit();
-      state.files.flush();
-      await writeSnapshot(state, { segment: this.#wal.segment, offset: this.#wal.position });
-      // What only the part of the log that is skipped would say.
+      state.files.sync();
+      const position = { segment: this.#wal.segment, offset: this.#wal.position };
+      // What only the part of the log that is skipped would say: it is there before the snapshot is.
       for (const entry of this.#liveMetadata()) this.#log.metadata(entry);
       const last = state.nextRef - 1;
       if (last > 0) this.#log.tombstones([{ ref: last, mint: BEFORE_ALL, maxt: BEFORE_ALL }]);
       this.commit();
+      await this.#wal.sync();
+      await writeSnapshot(state, position);
     } catch (err) {
       state.options.log.warn({ err }, "snapshot of the head not written; the next start replays the log");
     }

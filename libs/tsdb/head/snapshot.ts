@@ -18,7 +18,7 @@ import { ByteReader } from "../encoding/reader.ts";
 import { ByteWriter } from "../encoding/writer.ts";
 import { syncFolder } from "../files.ts";
 import { writeHistogram } from "../wal/histogram-records.ts";
-import { readWal } from "../wal/reader.ts";
+import { type Damage, readWal } from "../wal/reader.ts";
 import {
   readExemplars,
   readLabels,
@@ -92,7 +92,7 @@ export async function writeSnapshot(state: HeadState, position: LogPosition): Pr
     writeExemplars(record, exemplars, EXEMPLARS);
     add();
   }
-  await out.close();
+  await out.close(true);
   syncFolder(temporary);
   const older = snapshots(folder);
   renameSync(temporary, join(folder, name));
@@ -157,7 +157,8 @@ export interface SnapshotSink {
 }
 
 /**
- * The newest snapshot's content. Nothing is given to `sink` unless all of it holds.
+ * The newest snapshot's content. Nothing is given to `sink` unless all of it holds. What it stands for is partly in the
+ * head's chunk files: unless `chunksAreWhole`, it is not used.
  *
  * @returns where the log goes on; undefined when there is no snapshot that can be used, `onProblem` is told why.
  */
@@ -165,10 +166,15 @@ export function readSnapshot(
   folder: string,
   sink: SnapshotSink,
   onProblem: (name: string, what: string) => void,
+  chunksAreWhole: boolean,
 ): LogPosition | undefined {
   const newest = snapshots(folder).at(-1);
   if (newest === undefined) return undefined;
   const { name, segment, offset } = newest;
+  if (!chunksAreWhole) {
+    onProblem(name, "head chunks are damaged");
+    return undefined;
+  }
   const wal = join(folder, "wal", segmentName(segment));
   if (!existsSync(wal) || statSync(wal).size < offset) {
     onProblem(name, "the log does not reach it");
@@ -176,14 +182,16 @@ export function readSnapshot(
   }
   const path = join(folder, name);
   const problems: string[] = [];
-  let records = 0;
+  let isWhole = false;
   // First whether all of it holds: fast, its bytes are then in the page cache.
-  for (const { bytes } of readWal(path, ({ what }) => problems.push(what))) {
-    records++;
+  const onDamage = ({ file, offset, what }: Damage): void => void problems.push(`${file}: byte ${offset}: ${what}`);
+  for (const { bytes } of readWal(path, onDamage, { isClosed: true })) {
+    // It is behind all series.
+    isWhole ||= bytes[0] === TOMBSTONES;
     if (!(bytes[0]! >= SERIES && bytes[0]! <= EXEMPLARS)) problems.push(`a record of type ${bytes[0]}`);
   }
-  if (problems.length > 0 || records === 0) {
-    onProblem(name, problems[0] ?? "empty");
+  if (problems.length > 0 || !isWhole) {
+    onProblem(name, problems[0] ?? "it has no end");
     return undefined;
   }
   try {
