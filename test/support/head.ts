@@ -23,8 +23,8 @@ afterEach(() => {
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 });
 
-export function headFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), "cairn-head-"));
+export function headFolder(parent: string = tmpdir()): string {
+  const folder = mkdtempSync(join(parent, "cairn-head-"));
   folders.push(folder);
   return folder;
 }
