@@ -5,6 +5,7 @@ import {
   fdatasyncSync,
   fstatSync,
   fsyncSync,
+  ftruncateSync,
   mkdirSync,
   openSync,
   readSync,
@@ -42,6 +43,17 @@ export function writeFileAtomic(path: string, content: string | Uint8Array): voi
 export function writeAll(fd: number, bytes: Uint8Array, position: number): void {
   for (let at = 0; at < bytes.length;) {
     at += writeSync(fd, bytes, at, bytes.length - at, position + at);
+  }
+}
+
+/** Cuts a file off, durably. */
+export function truncateFile(path: string, length: number): void {
+  const fd = openSync(path, "r+");
+  try {
+    ftruncateSync(fd, length);
+    fdatasyncSync(fd);
+  } finally {
+    closeSync(fd);
   }
 }
 

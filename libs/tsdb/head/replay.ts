@@ -1,8 +1,8 @@
 /** Reads a log, checkpoint first, record by record, past whatever is damaged; damage is logged by file and offset. */
-import { truncateSync } from "node:fs";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { messageOf } from "#libs/kit/errors.ts";
+import { truncateFile } from "../files.ts";
 import { type Damage, readWal } from "../wal/reader.ts";
 import { segmentName } from "../wal/writer.ts";
 import type { LogPosition } from "./snapshot.ts";
@@ -49,7 +49,7 @@ export function replayLog(
     if (damage.torn && index === damages.length - 1 && goodEnd.segment <= damage.segment) {
       // What a kill leaves: never acknowledged. Cut off, so that Prometheus and the next replay find a clean end.
       const end = goodEnd.segment === damage.segment ? goodEnd.end : 0;
-      truncateSync(damage.file, end);
+      truncateFile(damage.file, end);
       log.info({ file: damage.file, offset: end }, "log: torn tail cut off");
     } else {
       isDamaged = true;

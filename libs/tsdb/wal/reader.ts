@@ -36,6 +36,9 @@ export interface WalRecord {
 /** Of a segment that are in memory at a time; whole pages, so that no fragment lies in two windows. */
 const WINDOW_BYTES = 32 * PAGE_BYTES;
 
+/** Damaged pages of a segment that are searched for what is intact: 3 ms each of random bytes, 44 at worst. */
+const SEARCHES_MAX = 100;
+
 /** Which part of a log is read. */
 export interface WalRange {
   /** The first segment, and where in it. */
@@ -86,6 +89,7 @@ class SegmentReader {
   readonly #isClosed: boolean;
   readonly #onDamage: (damage: Damage) => void;
   #parts: Uint8Array[] = [];
+  #searches = SEARCHES_MAX;
   /** Whether we are inside a record; after damage, fragments are skipped until a record starts. */
   #inside = false;
   #skipping = false;
@@ -116,7 +120,7 @@ class SegmentReader {
       if (type === 0) {
         // The rest of a page that was too small for a fragment, or that a clean close padded.
         const zero = bytes.subarray(at, pageEnd).every((byte) => byte === 0);
-        at = zero ? pageEnd : nextIntact(bytes, at + 1, pageEnd);
+        at = zero ? pageEnd : this.#nextIntact(bytes, at + 1, pageEnd);
         if (!zero) this.#damaged(base + begin, "padding is not zero");
         else if (this.#inside && !isEnd && begin % PAGE_BYTES === 0)
           this.#damaged(base + begin, "a page of zeros inside a record");
@@ -130,7 +134,7 @@ class SegmentReader {
       const length = bytes.readUInt16BE(at + 1);
       const start = at + FRAGMENT_HEADER_BYTES;
       if (type > 4 || start + length > pageEnd) {
-        at = nextIntact(bytes, at + 1, pageEnd);
+        at = this.#nextIntact(bytes, at + 1, pageEnd);
         // Where others follow, it is its length that is wrong.
         const torn = type <= 4 && isEnd && bytes.length % PAGE_BYTES !== 0 && at === pageEnd;
         this.#damaged(base + begin, type > 4 ? `fragment type ${type}` : "fragment reaches past its page", torn);
@@ -139,7 +143,7 @@ class SegmentReader {
       if (crc32c(bytes, start, start + length) !== bytes.readUInt32BE(at + 3)) {
         this.#damaged(base + begin, "fragment checksum");
         // What it holds may look like fragments, so first where it claims to end.
-        at = isIntact(bytes, start + length, pageEnd) ? start + length : nextIntact(bytes, at + 1, pageEnd);
+        at = isIntact(bytes, start + length, pageEnd) ? start + length : this.#nextIntact(bytes, at + 1, pageEnd);
         continue;
       }
       at = start + length;
@@ -148,6 +152,13 @@ class SegmentReader {
     }
     // The window is about to be overwritten.
     this.#parts = this.#parts.map((part) => Uint8Array.prototype.slice.call(part));
+  }
+
+  /** Where the next intact fragment of the page begins; its end when there is none. */
+  #nextIntact(bytes: Buffer, from: number, pageEnd: number): number {
+    if (this.#searches-- <= 0) return pageEnd;
+    for (let at = from; at < pageEnd; at++) if (isIntact(bytes, at, pageEnd)) return at;
+    return pageEnd;
   }
 
   /** Takes a fragment; gives the record that it completes. */
@@ -183,18 +194,12 @@ class SegmentReader {
 /** Whether a fragment begins at `at` whose checksum holds. */
 function isIntact(bytes: Buffer, at: number, pageEnd: number): boolean {
   if (at + FRAGMENT_HEADER_BYTES > pageEnd) return false;
-  const type = bytes[at]! & 0x07;
+  const type = bytes[at]! & ~(SNAPPY | ZSTD);
   const start = at + FRAGMENT_HEADER_BYTES;
   const end = start + bytes.readUInt16BE(at + 1);
   return (
     type >= 1 && type <= 4 && end > start && end <= pageEnd && crc32c(bytes, start, end) === bytes.readUInt32BE(at + 3)
   );
-}
-
-/** Where the next intact fragment of the page begins; its end when there is none. */
-function nextIntact(bytes: Buffer, from: number, pageEnd: number): number {
-  for (let at = from; at < pageEnd; at++) if (isIntact(bytes, at, pageEnd)) return at;
-  return pageEnd;
 }
 
 function unpack(bytes: Uint8Array, head: number): Uint8Array {
