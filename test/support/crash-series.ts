@@ -131,7 +131,7 @@ export type Note =
   | readonly ["dropping" | "dropped", ulid: string, maxTime: number]
   | readonly ["cut", ulid: string]
   | readonly ["died", point: string]
-  | readonly ["ended", counts: Readonly<Record<string, number>>];
+  | readonly ["ended"];
 
 /** What a writer is told. */
 export interface Life {

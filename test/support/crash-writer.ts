@@ -21,7 +21,7 @@ const BLOCKS_KEPT = 2;
 async function live({ folder, notes, first, count, death }: series.Life): Promise<void> {
   const fd = openSync(notes, "w");
   const note = (...what: series.Note): void => void writeSync(fd, `${JSON.stringify(what)}\n`);
-  const counts = dieIn(folder, PLACES, death, (point) => note("died", point));
+  dieIn(folder, PLACES, death, (point) => note("died", point));
   const log = silentLog();
   const { env } = createEnv(log, Date.now, new AbortController().signal);
   const store = await during("open", async () =>
@@ -86,7 +86,7 @@ async function live({ folder, notes, first, count, death }: series.Life): Promis
   }
   await cutting;
   await during("close", async () => store.close());
-  note("ended", Object.fromEntries(counts));
+  note("ended");
 }
 
 function matchersOf(labels: readonly string[]): Matcher[] {

@@ -49,12 +49,10 @@ export function dieIn(
   places: readonly (readonly [pattern: RegExp, name: string])[],
   death: Death | undefined,
   lastWords: (point: string) => void,
-): ReadonlyMap<string, number> {
+): void {
   const real = { ...fs };
   const aside = `${folder}.aside`;
   const power = death?.power;
-  /** How often each call was made, by its name. */
-  const counts = new Map<string, number>();
   let matching = 0;
   const paths = new Map<number, string>();
   /** By inode: bytes that are synced. Files not in it are synced whole. */
@@ -68,7 +66,6 @@ export function dieIn(
   function step(operation: string, path: string, perform: () => void, part?: (done: number) => void): void {
     const place = places.find(([pattern]) => pattern.test(relative(folder, path)))?.[1] ?? relative(folder, path);
     const point = `${doing.getStore() ?? "start"}: ${place} ${operation}`;
-    counts.set(point, (counts.get(point) ?? 0) + 1);
     if (death === undefined || !point.startsWith(death.point) || ++matching !== death.nth) return perform();
     if (death.done === 1) perform();
     else part?.(death.done);
@@ -97,7 +94,7 @@ export function dieIn(
       for (const path of walk(root)) {
         const { ino, size } = real.statSync(path);
         const durable = synced.get(ino) ?? size;
-        if (durable >= size || real.statSync(path).isDirectory()) continue;
+        if (durable >= size) continue;
         real.truncateSync(path, durable + below(size - durable));
         if (zeros) real.truncateSync(path, size);
       }
@@ -130,24 +127,18 @@ export function dieIn(
   }
 
   function remove(path: string): void {
-    if (real.statSync(path).isDirectory()) {
-      for (const name of real.readdirSync(path)) remove(join(path, name));
-      step("remove", path, () => {
-        if (power === undefined) real.rmdirSync(path);
-        else changed(path, { from: { aside: putAside(path) } });
-      });
-    } else {
-      step("remove", path, () => {
-        if (power === undefined) real.unlinkSync(path);
-        else changed(path, { from: { aside: putAside(path) } });
-      });
-    }
+    const isFolder = real.statSync(path).isDirectory();
+    if (isFolder) for (const name of real.readdirSync(path)) remove(join(path, name));
+    step("remove", path, () => {
+      if (power !== undefined) changed(path, { from: { aside: putAside(path) } });
+      else if (isFolder) real.rmdirSync(path);
+      else real.unlinkSync(path);
+    });
   }
 
   const noteSync = (fd: number, bytes: number): void => {
-    const { ino, size } = real.fstatSync(fd);
-    if (size === bytes) synced.delete(ino);
-    else synced.set(ino, bytes);
+    const { ino } = real.fstatSync(fd);
+    synced.set(ino, bytes);
     changes = changes.filter((change) => change.folder !== ino);
   };
   const sync = (fd: number): void => {
@@ -229,5 +220,4 @@ export function dieIn(
   };
   Object.assign(fs, patched);
   syncBuiltinESMExports();
-  return counts;
 }
