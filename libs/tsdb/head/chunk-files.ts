@@ -5,8 +5,8 @@
  *   header: magic u32, version 1 u8, 3 zero bytes
  *   entry:  series ref u64 │ mint u64 │ maxt u64 │ encoding u8 │ uvarint length │ data │ crc32 of all before
  *
- * The logs hold the same samples until the head is cut, so nothing here needs a sync but for a snapshot. A torn tail is dropped; an entry
- * that is damaged inside a file is passed over and the file left as it is.
+ * The logs hold the same samples until the head is cut, so nothing here needs a sync but for a snapshot. A torn tail is
+ * dropped; an entry that is damaged inside a file is passed over and the file left as it is.
  */
 import {
   closeSync,

@@ -31,7 +31,10 @@ export function replayLog(
     for (const { bytes, segment, end } of readWal(source, (damage) => damages.push(damage), range)) {
       if (segment >= current && source === folder) break;
       if (source === folder) goodEnd = { segment, end };
-      if (segment !== named) file = join(source, segmentName((named = segment)));
+      if (segment !== named) {
+        named = segment;
+        file = join(source, segmentName(segment));
+      }
       try {
         onRecord(bytes, file);
       } catch (error) {
