@@ -4,7 +4,7 @@
  * CRASH_KILLS and CRASH_SEED make it longer or another; long runs have hit every point there is.
  */
 import { once } from "node:events";
-import { cpSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { CrashModel, look } from "../support/crash-model.ts";
@@ -147,6 +147,10 @@ test(
         hit.set(point!, (hit.get(point!) ?? 0) + 1);
       }
       expect(await live()).toBeUndefined();
+      // What ends left behind is gone: nothing piles up.
+      const names = [...readdirSync(folder), ...readdirSync(join(folder, "wal"))];
+      for (const pattern of [/^checkpoint\./, /^chunk_snapshot\./])
+        expect(names.filter((name) => pattern.test(name))).toHaveLength(1);
       if (KILLS >= Object.keys(KINDS).length) expect([...kindsHit]).toEqual(Object.keys(KINDS));
       const all = [...Object.values(KINDS).flat(), ...STARTS].filter((point) => point !== "open:");
       if (KILLS >= 200) expect(all.filter((point) => !hit.has(point))).toEqual([]);

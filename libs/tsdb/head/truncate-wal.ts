@@ -65,8 +65,7 @@ export async function truncateWal(folder: string, wal: WalWriter, needed: StillN
   if (last <= first && segments.length > 1) return;
   const name = `checkpoint.${segmentName(last)}`;
   const temporary = join(folder, `${name}.tmp`);
-  for (const left of readdirSync(folder))
-    if (/^checkpoint\.\d+\.tmp$/.test(left)) rmSync(join(folder, left), { recursive: true, force: true });
+  removeCheckpoints(folder, (other) => other.endsWith(".tmp"));
   const out = new WalWriter(temporary);
   const damages: Damage[] = [];
   const copy = new Copy(out, needed, (damage) => {
@@ -87,8 +86,13 @@ export async function truncateWal(folder: string, wal: WalWriter, needed: StillN
     if (segment <= last && existsSync(file)) renameSync(file, `${file}.corrupt`);
   }
   wal.removeBefore(last + 1);
-  if (previous !== undefined && previous.name !== name)
-    rmSync(join(folder, previous.name), { recursive: true, force: true });
+  // Not only the previous one: processes that ended here have left others.
+  removeCheckpoints(folder, (other) => other !== name);
+}
+
+function removeCheckpoints(folder: string, isGone: (name: string) => boolean): void {
+  for (const name of readdirSync(folder))
+    if (name.startsWith("checkpoint.") && isGone(name)) rmSync(join(folder, name), { recursive: true, force: true });
 }
 
 /** Copies what is needed of logs into a new one. */
