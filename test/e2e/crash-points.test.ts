@@ -10,7 +10,7 @@ import { expect, test } from "vitest";
 import { CrashModel, look } from "../support/crash-model.ts";
 import type { Life, Note } from "../support/crash-series.ts";
 import type { Death } from "../support/dying-fs.ts";
-import { run, temporaryFolder } from "../support/process.ts";
+import { MEMORY_FOLDER, run, temporaryFolder } from "../support/process.ts";
 import { seeded } from "../support/write.ts";
 
 const KILLS = Number(process.env["CRASH_KILLS"] ?? 20);
@@ -90,7 +90,7 @@ function* deaths(): Generator<readonly [kind: string, Death]> {
 test(
   `a writer that dies ${KILLS} times in chosen calls (seed ${SEED})`,
   async () => {
-    const { path, cleanup } = temporaryFolder("crash-points");
+    const { path, cleanup } = temporaryFolder("crash-points", MEMORY_FOLDER);
     const [folder, notesFile, copy] = ["data", "notes", "copy"].map((name) => join(path, name)) as [
       string,
       string,

@@ -137,9 +137,9 @@ export function dieIn(
   }
 
   const noteSync = (fd: number, bytes: number): void => {
-    const { ino } = real.fstatSync(fd);
-    synced.set(ino, bytes);
-    changes = changes.filter((change) => change.folder !== ino);
+    const stat = real.fstatSync(fd);
+    if (stat.isFile()) synced.set(stat.ino, bytes);
+    changes = changes.filter(({ folder: ino }) => ino !== stat.ino);
   };
   const sync = (fd: number): void => {
     const path = paths.get(fd);

@@ -2,8 +2,7 @@
  * The last write torn at every byte, and single bits of it flipped, for each kind of record and file of a head: what was
  * there before is there, nothing else is, and what is damaged is named by file and byte. CRASH_BITS=8 flips every bit.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { silentLog } from "#libs/kit/log.ts";
@@ -18,6 +17,7 @@ import {
   T0,
   wordsOfFloat,
 } from "../../../test/support/head.ts";
+import { MEMORY_FOLDER } from "../../../test/support/process.ts";
 import { parseTombstones, writeTombstones } from "../block/tombstones.ts";
 import { readWal } from "../wal/reader.ts";
 import type { Head } from "./head.ts";
@@ -33,12 +33,9 @@ async function everything(head: Head): Promise<string> {
   return JSON.stringify([await read(head), exemplars, [...head.metadata()]]);
 }
 
-/** Where nothing waits for a disk: a folder is opened thousands of times. */
-const QUICK = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
-
 /** A folder that a process left, to be restored again and again. */
 class Left {
-  readonly folder = headFolder(QUICK);
+  readonly folder = headFolder(MEMORY_FOLDER);
   readonly files = new Map<string, Buffer>();
 
   keep(): void {
