@@ -5,6 +5,7 @@ import {
   fdatasyncSync,
   fstatSync,
   fsyncSync,
+  ftruncateSync,
   mkdirSync,
   openSync,
   readSync,
@@ -12,7 +13,7 @@ import {
   rmSync,
   writeSync,
 } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 
 /** Makes the entries of a folder durable. */
 export function syncFolder(path: string): void {
@@ -45,6 +46,17 @@ export function writeAll(fd: number, bytes: Uint8Array, position: number): void 
   }
 }
 
+/** Cuts a file off, durably. */
+export function truncateFile(path: string, length: number): void {
+  const fd = openSync(path, "r+");
+  try {
+    ftruncateSync(fd, length);
+    fdatasyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /** Lengths above are held against the file's size before memory is taken: they may come from corrupt bytes. */
 const UNCHECKED_BYTES_MAX = 1 << 20;
 
@@ -71,8 +83,14 @@ export function removeFolder(path: string): void {
   rmSync(hidden, { recursive: true, force: true });
 }
 
+/** Makes a folder and those it is in, durably: what is synced in them is not to be lost with their names. */
 export function ensureFolder(path: string): void {
-  mkdirSync(path, { recursive: true });
+  const first = mkdirSync(path, { recursive: true });
+  if (first === undefined) return;
+  for (let made = resolve(path); ; made = dirname(made)) {
+    syncFolder(dirname(made));
+    if (made === resolve(first)) return;
+  }
 }
 
 const ZEROS = new Uint8Array(16);

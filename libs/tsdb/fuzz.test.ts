@@ -3,15 +3,15 @@
  * the bytes, no memory far beyond their size. Checksums of what was mutated are mended half of the time, or nothing
  * but checksums would be tested. `FUZZ=100000` sets the number of mutations of each kind, `FUZZ_SEED` others.
  */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { CorruptionError } from "#libs/kit/errors.ts";
 import type { Histogram } from "#libs/model/histogram.ts";
 import { createMatcher } from "#libs/model/matcher.ts";
-import { floatChunk, writeTestBlock } from "../../test/support/blocks.ts";
-import { seeded } from "../../test/support/write.ts";
+import { writeTestBlock } from "../../test/support/blocks.ts";
+import { Fuzz, FUZZ_COUNT as COUNT, FUZZ_TIMEOUT_MS as TIMEOUT_MS, mendChecksum } from "../../test/support/fuzz.ts";
 import type { BlockBytes } from "./block/bytes.ts";
 import { readMeta } from "./block/meta.ts";
 import { openBlock } from "./block/reader.ts";
@@ -20,66 +20,11 @@ import { verifyBlock } from "./block/verify.ts";
 import { ChunkEncoder, MERGE_ENCODING } from "./chunk/chunk-encoder.ts";
 import { SampleCursor } from "./chunk/sample-cursor.ts";
 import type { Chunk } from "./chunk/encoding.ts";
-import { crc32c } from "./encoding/crc32c.ts";
-import { HeadChunkFiles } from "./head/chunk-files.ts";
 import { readIndexHeader } from "./index/header.ts";
-import { RECORD, readSamples, readSeries, readTombstoneRecord } from "./wal/records.ts";
-import { readWal } from "./wal/reader.ts";
-import { ByteWriter } from "./encoding/writer.ts";
 
-const COUNT = Number(process.env["FUZZ"] ?? 1500);
-const SEED = Number(process.env["FUZZ_SEED"] ?? 1);
-const MILLISECONDS_MAX = 10_000;
-// What earlier mutations left to the collector counts, too.
-const ALLOCATED_MAX = 256 << 20;
-const TIMEOUT_MS = 3_600_000;
-
-const random = seeded(SEED);
-const below = (n: number): number => Math.floor(random() * n);
-const EVIL = [0, 1, 0x7f, 0x80, 0xff, 0xfe, 0x40];
-
-/** A copy with some bytes of [from, to) changed. */
-function mutate(bytes: Uint8Array, from = 0, to = bytes.length): Uint8Array {
-  const mutated = bytes.slice();
-  for (let k = 1 + below(4); k > 0 && to > from; k--) {
-    const at = from + below(to - from);
-    const kind = below(4);
-    if (kind === 0) mutated[at]! ^= 1 << below(8);
-    else if (kind === 1) mutated[at] = below(256);
-    else for (let i = 0; i < 1 + below(8) && at + i < to; i++) mutated[at + i] = EVIL[below(EVIL.length)]!;
-  }
-  return mutated;
-}
-
-function mendChecksum(bytes: Uint8Array, from: number, to: number): void {
-  new DataView(bytes.buffer, bytes.byteOffset).setUint32(to, crc32c(bytes, from, to));
-}
-
-const seen = { refused: 0, read: 0 };
-
-/** Runs `body`, which may refuse the bytes, within bounds of time and memory. */
-async function tolerates(what: () => string, body: () => Promise<void> | void): Promise<void> {
-  const startedAt = performance.now();
-  const before = process.memoryUsage().arrayBuffers;
-  try {
-    await body();
-    seen.read++;
-  } catch (error) {
-    if (!(error instanceof CorruptionError)) throw new Error(`${what()}: ${String(error)}`, { cause: error });
-    seen.refused++;
-  }
-  const tookMs = performance.now() - startedAt;
-  const allocated = process.memoryUsage().arrayBuffers - before;
-  if (tookMs > MILLISECONDS_MAX) throw new Error(`${what()}: took ${tookMs} ms`);
-  if (allocated > ALLOCATED_MAX) throw new Error(`${what()}: took ${allocated} bytes`);
-}
-
-function bothHappened(): void {
-  // Or the mutations test nothing.
-  expect(Math.min(seen.refused, seen.read)).toBeGreaterThan(COUNT / 100);
-  seen.refused = 0;
-  seen.read = 0;
-}
+const fuzz = new Fuzz();
+const below = (n: number): number => fuzz.below(n);
+const mutate = (bytes: Uint8Array, from?: number, to?: number): Uint8Array => fuzz.mutate(bytes, from, to);
 
 let folder = "";
 let index: Uint8Array;
@@ -175,13 +120,9 @@ test(`${COUNT} mutated index files`, { timeout: TIMEOUT_MS }, async () => {
     let mutated = below(8) === 0 ? mutate(index) : mutate(index, from, to);
     if (below(2) === 0) mendChecksum(mutated, from, to);
     if (below(20) === 0) mutated = mutated.subarray(0, below(mutated.length));
-    await tolerates(
-      () => `index ${i} of seed ${SEED}`,
-      () => readAll(inMemory(mutated, segment)),
-    );
+    await fuzz.tolerates("index", i, () => readAll(inMemory(mutated, segment)));
   }
-  expect(seen.refused).toBeGreaterThan(COUNT / 10);
-  seen.read = seen.refused = 0;
+  fuzz.bothHappened(0);
 });
 
 test(`${COUNT} mutated segments`, { timeout: TIMEOUT_MS }, async () => {
@@ -194,12 +135,9 @@ test(`${COUNT} mutated segments`, { timeout: TIMEOUT_MS }, async () => {
       if (below(4) !== 0) mendChecksum(mutated, at + 1, at + 2 + segment[at]!);
     }
     if (below(20) === 0) mutated = mutated.subarray(0, below(mutated.length));
-    await tolerates(
-      () => `segment ${i} of seed ${SEED}`,
-      () => readAll(inMemory(index, mutated)),
-    );
+    await fuzz.tolerates("segment", i, () => readAll(inMemory(index, mutated)));
   }
-  bothHappened();
+  fuzz.bothHappened();
 });
 
 test(`${COUNT} mutated chunks as a merge reads and writes them again`, { timeout: TIMEOUT_MS }, async () => {
@@ -219,22 +157,19 @@ test(`${COUNT} mutated chunks as a merge reads and writes them again`, { timeout
   for (let i = 0; i < COUNT; i++) {
     const chunk = chunks[i % chunks.length]!;
     const data = mutate(below(5) === 0 ? chunk.data.subarray(0, below(chunk.data.length)) : chunk.data);
-    await tolerates(
-      () => `chunk ${i} of seed ${SEED}`,
-      () => {
-        const again = new ChunkEncoder(120, MERGE_ENCODING);
-        const cursor = new SampleCursor({ ...chunk, data }, "fuzzed");
-        let before = -Infinity;
-        while (cursor.next()) {
-          if (!(cursor.time > before)) throw new CorruptionError("fuzzed", 0, "times go back");
-          before = cursor.time;
-          again.append(cursor);
-        }
-        again.finish();
-      },
-    );
+    await fuzz.tolerates("chunk", i, () => {
+      const again = new ChunkEncoder(120, MERGE_ENCODING);
+      const cursor = new SampleCursor({ ...chunk, data }, "fuzzed");
+      let before = -Infinity;
+      while (cursor.next()) {
+        if (!(cursor.time > before)) throw new CorruptionError("fuzzed", 0, "times go back");
+        before = cursor.time;
+        again.append(cursor);
+      }
+      again.finish();
+    });
   }
-  bothHappened();
+  fuzz.bothHappened();
 });
 
 function histogram(i: number): Histogram {
@@ -261,12 +196,9 @@ test(`${COUNT} mutated tombstones files`, { timeout: TIMEOUT_MS }, async () => {
   for (let i = 0; i < COUNT; i++) {
     const mutated = mutate(below(5) === 0 ? tombstones.subarray(0, below(tombstones.length)) : tombstones);
     if (below(4) !== 0 && mutated.length >= 9) mendChecksum(mutated, 5, mutated.length - 4);
-    await tolerates(
-      () => `tombstones ${i} of seed ${SEED}`,
-      () => void parseTombstones(mutated, "fuzzed"),
-    );
+    await fuzz.tolerates("tombstones", i, () => void parseTombstones(mutated, "fuzzed"));
   }
-  bothHappened();
+  fuzz.bothHappened();
 });
 
 test(`${COUNT} mutated meta.json`, { timeout: TIMEOUT_MS }, async () => {
@@ -280,128 +212,13 @@ test(`${COUNT} mutated meta.json`, { timeout: TIMEOUT_MS }, async () => {
               ? `"${name}": ${values[below(values.length)]}${/[{[]$/.test(all) ? `, "${name}2": ${all.at(-1)}` : ""}`
               : all,
           );
-    await tolerates(
-      () => `meta ${text}`,
-      () => {
-        const meta = readMeta(text, "fuzzed");
-        // What readers rely on.
-        expect(meta.compaction.sources.length).toBeGreaterThanOrEqual(0);
-        expect(meta.compaction.level + meta.minTime + meta.maxTime).not.toBeNaN();
-        expect(() => meta.compaction.sources.map((source) => source.length)).not.toThrow();
-      },
-    );
+    await fuzz.tolerates(`meta ${text}`, i, () => {
+      const meta = readMeta(text, "fuzzed");
+      // What readers rely on.
+      expect(meta.compaction.sources.length).toBeGreaterThanOrEqual(0);
+      expect(meta.compaction.level + meta.minTime + meta.maxTime).not.toBeNaN();
+      expect(() => meta.compaction.sources.map((source) => source.length)).not.toThrow();
+    });
   }
-  bothHappened();
-});
-
-test(`${COUNT} mutated log segments`, { timeout: TIMEOUT_MS }, async () => {
-  const wal = join(folder, "wal");
-  mkdirSync(wal);
-  const out = new ByteWriter();
-  const bodies: [number, number][] = [];
-  const fragment = (write: () => void): void => {
-    const at = out.length;
-    out.raw(new Uint8Array(7));
-    write();
-    bodies.push([at + 7, out.length]);
-  };
-  fragment(() => {
-    out.u8(RECORD.SERIES);
-    for (const ref of [1, 2]) {
-      out.u64(ref);
-      out.uvarint(2);
-      for (const text of ["__name__", "m", "i", String(ref)]) out.text(text);
-    }
-  });
-  fragment(() => {
-    out.u8(RECORD.SAMPLES);
-    out.u64(1);
-    out.u64(1000);
-    for (let i = 0; i < 20; i++) {
-      out.varint(i % 2);
-      out.varint(i * 15_000);
-      out.f64Words(i, 1_072_693_248);
-    }
-  });
-  fragment(() => {
-    out.u8(RECORD.TOMBSTONES);
-    out.u64(1);
-    out.varint(0);
-    out.varint(5000);
-  });
-  const bytes = out.bytes.slice();
-  const mend = (target: Uint8Array, [from, to]: [number, number]): void => {
-    const view = new DataView(target.buffer);
-    target[from - 7] = 1;
-    view.setUint16(from - 6, to - from);
-    view.setUint32(from - 4, crc32c(target, from, to));
-  };
-  for (const body of bodies) mend(bytes, body);
-  for (let i = 0; i < COUNT; i++) {
-    const body = bodies[below(bodies.length)]!;
-    const mutated = below(3) === 0 ? mutate(bytes) : mutate(bytes, ...body);
-    if (below(3) !== 0) mend(mutated, body);
-    writeFileSync(join(wal, "00000000"), below(10) === 0 ? mutated.subarray(0, below(mutated.length)) : mutated);
-    await tolerates(
-      () => `log ${i} of seed ${SEED}`,
-      () => {
-        for (const { bytes: record } of readWal(wal, () => undefined)) {
-          if (record[0] === RECORD.SERIES) readSeries(record, "fuzzed", () => undefined);
-          else if (record[0] === RECORD.TOMBSTONES) readTombstoneRecord(record, "fuzzed", () => undefined);
-          else if (record[0] === RECORD.SAMPLES || record[0] === RECORD.SAMPLES_V2)
-            readSamples(record, "fuzzed", () => undefined);
-        }
-      },
-    );
-  }
-  bothHappened();
-});
-
-test(`${COUNT} mutated files of chunks_head`, { timeout: TIMEOUT_MS }, async () => {
-  const path = join(folder, "chunks_head");
-  mkdirSync(path);
-  const out = new ByteWriter();
-  out.raw(Buffer.from("0130bc9101000000", "hex"));
-  const ends: [from: number, to: number][] = [];
-  for (let i = 0; i < 20; i++) {
-    const { mint, maxt, encoding, data } = floatChunk([
-      [i * 1000, i],
-      [i * 1000 + 500, -i],
-    ]);
-    const from = out.length;
-    out.u64((i % 4) + 1);
-    out.u64(mint);
-    out.u64(maxt);
-    out.u8(encoding);
-    out.uvarint(data.length);
-    out.raw(data);
-    ends.push([from, out.length]);
-    out.crc(from);
-  }
-  const bytes = out.bytes.slice();
-  for (let i = 0; i < COUNT; i++) {
-    const body = ends[below(ends.length)]!;
-    let mutated = below(4) === 0 ? mutate(bytes) : mutate(bytes, ...body);
-    if (below(2) === 0) mendChecksum(mutated, ...body);
-    if (below(10) === 0) mutated = mutated.subarray(0, below(mutated.length));
-    for (const name of readdirSync(path)) rmSync(join(path, name)); // each load begins a file of its own
-    writeFileSync(join(path, "000001"), mutated);
-    let damages = 0;
-    await tolerates(
-      () => `head chunks ${i} of seed ${SEED}`,
-      () => {
-        const files = new HeadChunkFiles(path);
-        try {
-          files.load(
-            () => undefined,
-            () => damages++,
-          );
-        } finally {
-          files.close();
-        }
-        if (damages > 0) throw new CorruptionError(path, 0, "damage was reported");
-      },
-    );
-  }
-  bothHappened();
+  fuzz.bothHappened();
 });

@@ -3,7 +3,7 @@
  *
  *   <tsdb.path>/<tenant>/{wal,chunks_head,<ULID>…}     a Prometheus data folder
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Env } from "#libs/kit/env.ts";
 import { UnavailableError } from "#libs/kit/errors.ts";
@@ -25,7 +25,7 @@ import { openBlockFolder } from "#libs/tsdb/block/bytes.ts";
 import { type BlockMeta, readMeta } from "#libs/tsdb/block/meta.ts";
 import { type BlockReader, openBlock } from "#libs/tsdb/block/reader.ts";
 import { createUlid, isUlid } from "#libs/tsdb/block/ulid.ts";
-import { removeFolder } from "#libs/tsdb/files.ts";
+import { ensureFolder, removeFolder } from "#libs/tsdb/files.ts";
 import { OUT_OF_ORDER_HINT } from "#libs/tsdb/head/cut.ts";
 import type { SeriesExemplars } from "#libs/tsdb/head/exemplars.ts";
 import { Head } from "#libs/tsdb/head/head.ts";
@@ -76,7 +76,7 @@ export class TenantStore implements Store {
     options: Omit<HeadOptions, "minValidTime">,
     env: Env,
   ): Promise<TenantStore> {
-    mkdirSync(folder, { recursive: true });
+    ensureFolder(folder);
     const blocks: LocalBlock[] = [];
     for (const name of readdirSync(folder)) {
       const path = join(folder, name);

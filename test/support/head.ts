@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach } from "vitest";
+import { onTestFinished } from "vitest";
 import { silentLog } from "#libs/kit/log.ts";
 import { type Histogram, isStaleHistogram, type ResetHint, RESET_HINT, type Span } from "#libs/model/histogram.ts";
 import { createMatcher, type MatcherSpec } from "#libs/model/matcher.ts";
@@ -18,14 +18,10 @@ export const T0 = 1_699_999_200_000;
 export const MINUTE = 60_000;
 export const HOUR = 60 * MINUTE;
 
-const folders: string[] = [];
-afterEach(() => {
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
-});
-
-export function headFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), "cairn-head-"));
-  folders.push(folder);
+/** A folder that the running test leaves nothing of. */
+export function headFolder(parent: string = tmpdir()): string {
+  const folder = mkdtempSync(join(parent, "cairn-head-"));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 

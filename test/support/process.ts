@@ -9,9 +9,12 @@ import { describe } from "vitest";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 
+/** Where nothing waits for a disk, if there is such a place: for tests that sync thousands of times. */
+export const MEMORY_FOLDER = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
+
 /** A folder that `cleanup` removes. */
-export function temporaryFolder(name: string): { path: string; cleanup: () => void } {
-  const path = mkdtempSync(join(tmpdir(), `cairn-${name}-`));
+export function temporaryFolder(name: string, parent: string = tmpdir()): { path: string; cleanup: () => void } {
+  const path = mkdtempSync(join(parent, `cairn-${name}-`));
   return { path, cleanup: () => rmSync(path, { recursive: true, force: true }) };
 }
 

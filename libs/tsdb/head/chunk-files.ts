@@ -5,11 +5,12 @@
  *   header: magic u32, version 1 u8, 3 zero bytes
  *   entry:  series ref u64 │ mint u64 │ maxt u64 │ encoding u8 │ uvarint length │ data │ crc32 of all before
  *
- * The logs hold the same samples until the head is cut, so nothing here needs a sync. A torn tail is dropped; an entry
- * that is damaged inside a file is passed over and the file left as it is.
+ * The logs hold the same samples until the head is cut, so nothing here needs a sync but for a snapshot. A torn tail is
+ * dropped; an entry that is damaged inside a file is passed over and the file left as it is.
  */
 import {
   closeSync,
+  fdatasyncSync,
   fstatSync,
   openSync,
   readdirSync,
@@ -23,7 +24,7 @@ import { join } from "node:path";
 import { CorruptionError } from "#libs/kit/errors.ts";
 import { crc32c } from "../encoding/crc32c.ts";
 import { ByteWriter } from "../encoding/writer.ts";
-import { ensureFolder, writeAll } from "../files.ts";
+import { ensureFolder, syncFolder, writeAll } from "../files.ts";
 import type { Chunk } from "../chunk/encoding.ts";
 import type { FullChunk } from "./full-chunks.ts";
 
@@ -237,6 +238,13 @@ export class HeadChunkFiles {
 
   flushIfLarge(): void {
     if (this.#tail.length >= FLUSH_BYTES) this.flush();
+  }
+
+  /** Makes all chunks durable: for who is about to say that the logs need not be read. */
+  sync(): void {
+    this.flush();
+    for (const { fd } of this.#files.values()) fdatasyncSync(fd);
+    syncFolder(this.#folder);
   }
 
   /** Copies a chunk's data into `target`. */

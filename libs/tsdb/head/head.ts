@@ -90,8 +90,8 @@ export class Head implements PostingsSource {
 
   private constructor(folder: string, options: HeadOptions) {
     this.#state = new HeadState(folder, options);
-    this.#wal = new WalWriter(join(folder, "wal"));
-    if (existsSync(join(folder, "wbl"))) this.#wbl = new WalWriter(join(folder, "wbl"));
+    this.#wal = new WalWriter(join(folder, "wal"), options.segmentBytes);
+    if (existsSync(join(folder, "wbl"))) this.#lateWal();
     this.#log = new LogBatch((record) => this.#wal.add(record), false);
     this.#lateLog = new LogBatch((record) => this.#lateWal().add(record), false);
   }
@@ -106,7 +106,7 @@ export class Head implements PostingsSource {
   }
 
   #lateWal(): WalWriter {
-    this.#wbl ??= new WalWriter(join(this.#state.folder, "wbl"));
+    this.#wbl ??= new WalWriter(join(this.#state.folder, "wbl"), this.#state.options.segmentBytes);
     return this.#wbl;
   }
 
@@ -553,13 +553,15 @@ export class Head implements PostingsSource {
     try {
       // Everything before this position is in chunk files, the snapshot or the other log.
       this.commit();
-      state.files.flush();
-      await writeSnapshot(state, { segment: this.#wal.segment, offset: this.#wal.position });
-      // What only the part of the log that is skipped would say.
+      state.files.sync();
+      const position = { segment: this.#wal.segment, offset: this.#wal.position };
+      // What only the part of the log that is skipped would say: it is there before the snapshot is.
       for (const entry of this.#liveMetadata()) this.#log.metadata(entry);
       const last = state.nextRef - 1;
       if (last > 0) this.#log.tombstones([{ ref: last, mint: BEFORE_ALL, maxt: BEFORE_ALL }]);
       this.commit();
+      await this.#wal.sync();
+      await writeSnapshot(state, position);
     } catch (err) {
       state.options.log.warn({ err }, "snapshot of the head not written; the next start replays the log");
     }

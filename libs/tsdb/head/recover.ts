@@ -43,9 +43,9 @@ export function recover(state: HeadState, walSegment: number, wblSegment: number
   const { log } = state.options;
   const startedAt = performance.now();
   const recovery = new Recovery(state);
-  const from = readSnapshot(state.folder, recovery, (snapshot, what) =>
-    log.warn({ snapshot, what }, "snapshot of the head cannot be used; the whole log is replayed"),
-  );
+  const onProblem = (snapshot: string, what: string): void =>
+    log.warn({ snapshot, what }, "snapshot of the head cannot be used; the whole log is replayed");
+  const from = readSnapshot(state.folder, recovery, onProblem, recovery.chunksAreWhole);
   replayLog(join(state.folder, "wal"), walSegment, from, log, (bytes, file) => recovery.apply(bytes, file));
   const wbl = join(state.folder, "wbl");
   const hasWbl = existsSync(wbl);
@@ -64,9 +64,12 @@ class Recovery implements SnapshotSink {
   /** Out-of-order chunks that no marker has named yet. */
   readonly #late = new Map<string, FullChunk & { readonly ref: number }>();
   readonly #hasHoles: boolean;
+  /** Or the log must be read for what they lack. */
+  chunksAreWhole = true;
   /** By the refs of the log; a series may have had several. */
   readonly #slots = new RefSlots();
-  readonly #skipped = new Map<number, number>();
+  /** Records of types we do not know, by type: how many, and the file of the first. */
+  readonly #skipped = new Map<number, { readonly file: string; records: number }>();
   samples = 0;
   #unknown = 0;
 
@@ -82,7 +85,10 @@ class Recovery implements SnapshotSink {
           this.#full.add(ref, mint, maxt, encoding, file, offset, length);
         }
       },
-      (what) => state.options.log.warn({ what }, "head chunks: damaged; the log has the samples"),
+      (what) => {
+        this.chunksAreWhole = false;
+        state.options.log.warn({ what }, "head chunks: damaged; the log has the samples");
+      },
     );
     this.#hasHoles = hasHoles;
   }
@@ -122,13 +128,15 @@ class Recovery implements SnapshotSink {
         });
         break;
       default:
-        this.#skip(bytes);
+        this.#skip(bytes, file);
     }
   }
 
-  #skip(bytes: Uint8Array): void {
+  #skip(bytes: Uint8Array, file: string): void {
     const type = bytes[0] ?? -1;
-    this.#skipped.set(type, (this.#skipped.get(type) ?? 0) + 1);
+    const skipped = this.#skipped.get(type) ?? { file, records: 0 };
+    skipped.records++;
+    this.#skipped.set(type, skipped);
   }
 
   /** A series, and the open chunk that a snapshot has of it: its samples make the same chunk again. */
@@ -230,7 +238,7 @@ class Recovery implements SnapshotSink {
       readHistogramRecord(bytes, file, ({ ref, time, histogram, start }) =>
         this.#lateSample(ref, time, 0, 0, histogram, start),
       );
-    } else this.#skip(bytes);
+    } else this.#skip(bytes, file);
   }
 
   #lateSample(
@@ -274,8 +282,8 @@ class Recovery implements SnapshotSink {
       if (slot >= 0) this.#state.late.addChunk(this.#state.series.refs[slot]!, chunk);
       else this.#state.files.dropLate(chunk);
     }
-    for (const [type, records] of this.#skipped)
-      log.warn({ type: RECORD_NAMES[type] ?? type, records }, "log: records of an unknown type were passed over");
+    for (const [type, { file, records }] of this.#skipped)
+      log.warn({ type: RECORD_NAMES[type] ?? type, records, file }, "log: records of an unknown type were passed over");
     if (this.#unknown > 0) log.warn({ samples: this.#unknown }, "log: samples of unknown series were passed over");
   }
 }

@@ -1,9 +1,10 @@
 /** Reads a log, checkpoint first, record by record, past whatever is damaged; damage is logged by file and offset. */
-import { truncateSync } from "node:fs";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { messageOf } from "#libs/kit/errors.ts";
+import { truncateFile } from "../files.ts";
 import { type Damage, readWal } from "../wal/reader.ts";
+import { segmentName } from "../wal/writer.ts";
 import type { LogPosition } from "./snapshot.ts";
 import { lastCheckpoint } from "./truncate-wal.ts";
 
@@ -24,10 +25,16 @@ export function replayLog(
   const damages: Damage[] = [];
   let goodEnd = { segment: -1, end: 0 };
   const apply = (source: string, first: number, offset = 0): void => {
-    for (const { bytes, segment, end } of readWal(source, (damage) => damages.push(damage), { first, offset })) {
+    let named = -1;
+    let file = source;
+    const range = { first, offset, isClosed: source !== folder };
+    for (const { bytes, segment, end } of readWal(source, (damage) => damages.push(damage), range)) {
       if (segment >= current && source === folder) break;
-      goodEnd = { segment, end };
-      const file = `${source}/${segment}`;
+      if (source === folder) goodEnd = { segment, end };
+      if (segment !== named) {
+        named = segment;
+        file = join(source, segmentName(segment));
+      }
       try {
         onRecord(bytes, file);
       } catch (error) {
@@ -45,7 +52,7 @@ export function replayLog(
     if (damage.torn && index === damages.length - 1 && goodEnd.segment <= damage.segment) {
       // What a kill leaves: never acknowledged. Cut off, so that Prometheus and the next replay find a clean end.
       const end = goodEnd.segment === damage.segment ? goodEnd.end : 0;
-      truncateSync(damage.file, end);
+      truncateFile(damage.file, end);
       log.info({ file: damage.file, offset: end }, "log: torn tail cut off");
     } else {
       isDamaged = true;

@@ -176,3 +176,18 @@ test("an open chunk that cannot be written on is closed as it is", () => {
   expect(state.series.openMint(slot)).toBe(T0 + 2 * MINUTE);
   state.files.close();
 });
+
+test("a snapshot is not used when head chunks are damaged: the log that it spares has their samples", async () => {
+  const folder = headFolder();
+  const head = openHead(folder, OPTIONS);
+  fill(head);
+  const before = await everything(head);
+  await head.close(true);
+  const chunks = join(folder, "chunks_head/000001");
+  const bytes = readFileSync(chunks);
+  bytes[100]! ^= 4;
+  writeFileSync(chunks, bytes);
+  const again = openHead(folder, OPTIONS);
+  expect(await everything(again)).toEqual(before);
+  await again.close();
+});

@@ -18,7 +18,7 @@ import { ByteReader } from "../encoding/reader.ts";
 import { ByteWriter } from "../encoding/writer.ts";
 import { syncFolder } from "../files.ts";
 import { writeHistogram } from "../wal/histogram-records.ts";
-import { readWal } from "../wal/reader.ts";
+import { type Damage, readWal } from "../wal/reader.ts";
 import {
   readExemplars,
   readLabels,
@@ -95,7 +95,7 @@ export async function writeSnapshot(state: HeadState, position: LogPosition): Pr
     writeExemplars(record, exemplars, EXEMPLARS);
     add();
   }
-  await out.close();
+  await out.close(true);
   syncFolder(temporary);
   const older = snapshots(folder);
   renameSync(temporary, join(folder, name));
@@ -161,7 +161,8 @@ export interface SnapshotSink {
 
 /**
  * The newest snapshot's content. The series and deletions that `sink` was given of one that is damaged do no harm: each
- * record had its checksum, and the log says the same.
+ * record had its checksum, and the log says the same. What it stands for is partly in the head's chunk files: unless
+ * `chunksAreWhole`, it is not used.
  *
  * @returns where the log goes on; undefined when there is no snapshot that can be used, `onProblem` is told why.
  */
@@ -169,10 +170,15 @@ export function readSnapshot(
   folder: string,
   sink: SnapshotSink,
   onProblem: (name: string, what: string) => void,
+  chunksAreWhole: boolean,
 ): LogPosition | undefined {
   const newest = snapshots(folder).at(-1);
   if (newest === undefined) return undefined;
   const { name, segment, offset } = newest;
+  if (!chunksAreWhole) {
+    onProblem(name, "head chunks are damaged");
+    return undefined;
+  }
   const wal = join(folder, "wal", segmentName(segment));
   if (!existsSync(wal) || statSync(wal).size < offset) {
     onProblem(name, "the log does not reach it");
@@ -181,16 +187,18 @@ export function readSnapshot(
   const path = join(folder, name);
   const exemplars: RefExemplar[] = [];
   let problem: string | undefined;
-  let records = 0;
+  let isWhole = false;
+  const onDamage = ({ file, offset: at, what }: Damage): void => void (problem ??= `${file}: byte ${at}: ${what}`);
   try {
-    for (const { bytes } of readWal(path, ({ what }) => (problem ??= what))) {
-      records++;
+    for (const { bytes } of readWal(path, onDamage, { isClosed: true })) {
+      // It is behind all series.
+      isWhole ||= bytes[0] === TOMBSTONES;
       readRecord(bytes, path, sink, exemplars);
     }
   } catch (error) {
     problem ??= messageOf(error);
   }
-  if (records === 0) problem ??= "empty";
+  if (!isWhole) problem ??= "it has no end";
   if (problem !== undefined) {
     onProblem(name, problem);
     return undefined;

@@ -43,6 +43,8 @@ export interface HeadOptions {
   readonly outOfOrderMs?: number | undefined;
   /** Most exemplars that are held; 0: none are taken. */
   readonly exemplarsMax?: number | undefined;
+  /** Where the logs go on in another segment; 128 MiB unless a test makes it small. */
+  readonly segmentBytes?: number | undefined;
   readonly log: Logger;
 }
 

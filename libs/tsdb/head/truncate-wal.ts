@@ -2,7 +2,7 @@
  * Checkpoints: after a head cut, the first two thirds of the log's segments are rewritten into `checkpoint.%08d`
  * with only what the head still needs, and deleted. Format: prometheus/tsdb/wlog/checkpoint.go.
  */
-import { existsSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, renameSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "pino";
@@ -10,7 +10,7 @@ import { messageOf } from "#libs/kit/errors.ts";
 import { Slices } from "#libs/kit/slices.ts";
 import { syncFolder } from "../files.ts";
 import { readHistogramRecord } from "../wal/histogram-records.ts";
-import { type Damage, readWal } from "../wal/reader.ts";
+import { type Damage, readWal, type WalRange } from "../wal/reader.ts";
 import {
   RECORD,
   readExemplars,
@@ -66,8 +66,7 @@ export async function truncateWal(folder: string, wal: WalWriter, needed: StillN
   if (last <= first && segments.length > 1) return;
   const name = `checkpoint.${segmentName(last)}`;
   const temporary = join(folder, `${name}.tmp`);
-  for (const left of readdirSync(folder))
-    if (/^checkpoint\.\d+\.tmp$/.test(left)) rmSync(join(folder, left), { recursive: true, force: true });
+  await removeCheckpoints(folder, (other) => other.endsWith(".tmp"));
   const out = new WalWriter(temporary);
   const damages: Damage[] = [];
   const copy = new Copy(out, needed, (damage) => {
@@ -77,10 +76,10 @@ export async function truncateWal(folder: string, wal: WalWriter, needed: StillN
       "checkpoint: damaged part of the log left out",
     );
   });
-  if (previous !== undefined) await copy.records(join(folder, previous.name), 0, Infinity);
-  await copy.records(folder, previous === undefined ? 0 : previous.segment + 1, last);
+  if (previous !== undefined) await copy.records(join(folder, previous.name), { isClosed: true });
+  await copy.records(folder, { first: previous === undefined ? 0 : previous.segment + 1, last });
   copy.metadata();
-  await out.close();
+  await out.close(true);
   syncFolder(temporary);
   renameSync(temporary, join(folder, name));
   syncFolder(folder);
@@ -88,8 +87,14 @@ export async function truncateWal(folder: string, wal: WalWriter, needed: StillN
     if (segment <= last && existsSync(file)) renameSync(file, `${file}.corrupt`);
   }
   await wal.removeBefore(last + 1);
-  if (previous !== undefined && previous.name !== name)
-    await rm(join(folder, previous.name), { recursive: true, force: true });
+  // Not only the previous one: processes that ended here have left others.
+  await removeCheckpoints(folder, (other) => other !== name);
+}
+
+/** Off the event loop's thread: a large file takes a while. */
+async function removeCheckpoints(folder: string, isGone: (name: string) => boolean): Promise<void> {
+  for (const name of readdirSync(folder))
+    if (name.startsWith("checkpoint.") && isGone(name)) await rm(join(folder, name), { recursive: true, force: true });
 }
 
 /** Copies what is needed of logs into a new one. */
@@ -108,8 +113,8 @@ class Copy {
     this.#batch = new LogBatch((record) => out.add(record), false);
   }
 
-  async records(source: string, from: number, to: number): Promise<void> {
-    for (const { bytes, segment, end } of readWal(source, this.#onDamage, { first: from, last: to })) {
+  async records(source: string, range: WalRange): Promise<void> {
+    for (const { bytes, segment, end } of readWal(source, this.#onDamage, range)) {
       this.#out.prepare();
       try {
         this.#record(bytes, source);

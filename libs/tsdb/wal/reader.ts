@@ -1,6 +1,7 @@
 /**
  * Reads a log's segments record by record. Damage does not end the reading: it is reported by file and offset, and
- * reading goes on at the next page that starts a record; what does not match its checksum is never returned.
+ * reading goes on with the next fragment of the page that is intact, or with the next page; what does not match its
+ * checksum is never returned.
  */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
@@ -35,6 +36,9 @@ export interface WalRecord {
 /** Of a segment that are in memory at a time; whole pages, so that no fragment lies in two windows. */
 const WINDOW_BYTES = 32 * PAGE_BYTES;
 
+/** Damaged pages of a segment that are searched for what is intact: 3 ms each of random bytes, 44 at worst. */
+const SEARCHES_MAX = 100;
+
 /** Which part of a log is read. */
 export interface WalRange {
   /** The first segment, and where in it. */
@@ -42,25 +46,29 @@ export interface WalRange {
   readonly offset?: number;
   /** The last segment. */
   readonly last?: number;
+  /** Its writer closed it: segments end with a page, and one that does not was cut. */
+  readonly isClosed?: boolean;
 }
 
 /** Records of the segments of `folder`, in order. */
 export function* readWal(
   folder: string,
   onDamage: (damage: Damage) => void,
-  { first = 0, offset = 0, last = Infinity }: WalRange = {},
+  { first = 0, offset = 0, last = Infinity, isClosed = false }: WalRange = {},
 ): Generator<WalRecord> {
-  const window = Buffer.allocUnsafeSlow(WINDOW_BYTES);
+  let window = Buffer.alloc(0);
   for (const segment of listSegments(folder)) {
     if (segment < first || segment > last) continue;
     const file = join(folder, segmentName(segment));
     const fd = openSync(file, "r");
     try {
-      const reader = new SegmentReader(file, segment, onDamage);
+      const reader = new SegmentReader(file, segment, isClosed, onDamage);
       const from = segment === first ? offset : 0;
       const { size } = fstatSync(fd);
+      const windowBytes = Math.min(WINDOW_BYTES, Math.ceil(size / PAGE_BYTES) * PAGE_BYTES);
+      if (window.length < windowBytes) window = Buffer.allocUnsafeSlow(windowBytes);
       for (let base = from - (from % PAGE_BYTES); base < size;) {
-        const count = readSync(fd, window, 0, WINDOW_BYTES, base);
+        const count = readSync(fd, window, 0, window.length, base);
         if (count === 0) break;
         // A short read in the middle ends at a page.
         const usable = base + count >= size ? count : count - (count % PAGE_BYTES);
@@ -78,20 +86,23 @@ export function* readWal(
 class SegmentReader {
   readonly #file: string;
   readonly #segment: number;
+  readonly #isClosed: boolean;
   readonly #onDamage: (damage: Damage) => void;
   #parts: Uint8Array[] = [];
+  #searches = SEARCHES_MAX;
   /** Whether we are inside a record; after damage, fragments are skipped until a record starts. */
   #inside = false;
   #skipping = false;
 
-  constructor(file: string, segment: number, onDamage: (damage: Damage) => void) {
+  constructor(file: string, segment: number, isClosed: boolean, onDamage: (damage: Damage) => void) {
     this.#file = file;
     this.#segment = segment;
+    this.#isClosed = isClosed;
     this.#onDamage = onDamage;
   }
 
   #damaged(offset: number, what: string, torn = false): void {
-    this.#onDamage({ segment: this.#segment, file: this.#file, offset, what, torn });
+    this.#onDamage({ segment: this.#segment, file: this.#file, offset, what, torn: torn && !this.#isClosed });
     this.#parts = [];
     this.#inside = false;
     this.#skipping = true;
@@ -109,7 +120,7 @@ class SegmentReader {
       if (type === 0) {
         // The rest of a page that was too small for a fragment, or that a clean close padded.
         const zero = bytes.subarray(at, pageEnd).every((byte) => byte === 0);
-        at = pageEnd;
+        at = zero ? pageEnd : this.#nextIntact(bytes, at + 1, pageEnd);
         if (!zero) this.#damaged(base + begin, "padding is not zero");
         else if (this.#inside && !isEnd && begin % PAGE_BYTES === 0)
           this.#damaged(base + begin, "a page of zeros inside a record");
@@ -123,14 +134,16 @@ class SegmentReader {
       const length = bytes.readUInt16BE(at + 1);
       const start = at + FRAGMENT_HEADER_BYTES;
       if (type > 4 || start + length > pageEnd) {
-        const torn = type <= 4 && isEnd && bytes.length % PAGE_BYTES !== 0;
+        at = this.#nextIntact(bytes, at + 1, pageEnd);
+        // Where others follow, it is its length that is wrong.
+        const torn = type <= 4 && isEnd && bytes.length % PAGE_BYTES !== 0 && at === pageEnd;
         this.#damaged(base + begin, type > 4 ? `fragment type ${type}` : "fragment reaches past its page", torn);
-        at = pageEnd;
         continue;
       }
       if (crc32c(bytes, start, start + length) !== bytes.readUInt32BE(at + 3)) {
         this.#damaged(base + begin, "fragment checksum");
-        at = pageEnd;
+        // What it holds may look like fragments, so first where it claims to end.
+        at = isIntact(bytes, start + length, pageEnd) ? start + length : this.#nextIntact(bytes, at + 1, pageEnd);
         continue;
       }
       at = start + length;
@@ -139,6 +152,13 @@ class SegmentReader {
     }
     // The window is about to be overwritten.
     this.#parts = this.#parts.map((part) => Uint8Array.prototype.slice.call(part));
+  }
+
+  /** Where the next intact fragment of the page begins; its end when there is none. */
+  #nextIntact(bytes: Buffer, from: number, pageEnd: number): number {
+    if (this.#searches-- <= 0) return pageEnd;
+    for (let at = from; at < pageEnd; at++) if (isIntact(bytes, at, pageEnd)) return at;
+    return pageEnd;
   }
 
   /** Takes a fragment; gives the record that it completes. */
@@ -167,7 +187,19 @@ class SegmentReader {
   /** Called at the end of the file. */
   end(size: number): void {
     if (this.#inside) this.#damaged(size, "the last record is cut short", true);
+    else if (this.#isClosed && size % PAGE_BYTES !== 0 && !this.#skipping) this.#damaged(size, "the file is cut short");
   }
+}
+
+/** Whether a fragment begins at `at` whose checksum holds. */
+function isIntact(bytes: Buffer, at: number, pageEnd: number): boolean {
+  if (at + FRAGMENT_HEADER_BYTES > pageEnd) return false;
+  const type = bytes[at]! & ~(SNAPPY | ZSTD);
+  const start = at + FRAGMENT_HEADER_BYTES;
+  const end = start + bytes.readUInt16BE(at + 1);
+  return (
+    type >= 1 && type <= 4 && end > start && end <= pageEnd && crc32c(bytes, start, end) === bytes.readUInt32BE(at + 3)
+  );
 }
 
 function unpack(bytes: Uint8Array, head: number): Uint8Array {

@@ -99,9 +99,8 @@ export class WalWriter {
   /** Starts a new segment; the old one is padded to a page and made durable. */
   cut(): void {
     this.flush();
-    const page = this.#position % PAGE_BYTES;
     try {
-      if (page !== 0) writeAll(this.#fd, new Uint8Array(PAGE_BYTES - page), this.#position);
+      this.#padPage();
       fdatasyncSync(this.#fd);
       const old = this.#fd;
       this.#open(this.#segment + 1);
@@ -109,6 +108,11 @@ export class WalWriter {
     } catch (cause) {
       throw new UnavailableError(`write-ahead log: new segment: ${messageOf(cause)}`, { cause });
     }
+  }
+
+  #padPage(): void {
+    const page = this.#position % PAGE_BYTES;
+    if (page !== 0) writeAll(this.#fd, new Uint8Array(PAGE_BYTES - page), this.#position);
   }
 
   /** Adds a record to the commit being made. */
@@ -208,9 +212,11 @@ export class WalWriter {
     syncFolder(this.#folder);
   }
 
-  async close(): Promise<void> {
+  /** `padded`: nothing will ever follow, and a reader is to see whether it has all of it. */
+  async close(padded = false): Promise<void> {
     try {
       this.flush();
+      if (padded) this.#padPage();
       await this.sync();
     } finally {
       closeSync(this.#fd);
