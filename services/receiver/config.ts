@@ -18,7 +18,21 @@ export const receiverOptions = {
     "Where remote write is taken: /api/v1/receive, /api/v1/push, /api/v1/write.",
   ),
   tsdbPath: string("tsdb.path", "./data", "Folder of the tenants' heads and blocks. `all` puts it below --data-dir."),
-  retentionMs: duration("tsdb.retention", "15d", "How long uploaded blocks stay on the local disk. 0d keeps them."),
+  noLockfile: boolean(
+    "tsdb.no-lockfile",
+    false,
+    "Takes no lock of data folders: two processes on one folder destroy each other's data.",
+  ),
+  retentionMs: duration(
+    "tsdb.retention",
+    "15d",
+    "How long blocks stay on the local disk, counted back from the end of a tenant's newest. 0d keeps them. With a bucket they stay until they are uploaded.",
+  ),
+  retentionBytesMax: size(
+    "tsdb.max-retention-bytes",
+    "0",
+    "Most bytes a tenant's log and blocks may take on the local disk: the oldest blocks go, with a bucket once they are uploaded. 0 is no limit.",
+  ),
   tooFarInFutureMs: duration(
     "tsdb.too-far-in-future.time-window",
     "10m",

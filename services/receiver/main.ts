@@ -3,6 +3,7 @@
  *
  *   HTTP (main thread) ──▶ ingest thread: heads, log ──▶ blocks ──▶ bucket
  */
+import { resolve } from "node:path";
 import type { Env } from "#libs/kit/env.ts";
 import { createHttpServer } from "#libs/kit/admin-server.ts";
 import { serveGrpc } from "#libs/kit/grpc.ts";
@@ -12,6 +13,8 @@ import { renderMetrics } from "#libs/kit/metrics.ts";
 import { type Address, address, type ConfigOf, formatAddress, type OptionTable } from "#libs/kit/options.ts";
 import { readBucketConfig, type BucketConfig } from "#libs/objstore/bucket.ts";
 import { storeGrpcService } from "#libs/storeapi/grpc-server.ts";
+import { ensureFolder } from "#libs/tsdb/files.ts";
+import { lockFolder } from "#libs/tsdb/lock-folder.ts";
 import { type ReceiverConfig, receiverOptions } from "./config.ts";
 import { addWriteRoutes } from "./http.ts";
 import type { IngestConfig } from "./ingest.ts";
@@ -29,6 +32,13 @@ export function ingestThread(receiver: ReceiverConfig, bucket: BucketConfig | un
     name: "ingest",
     components: [{ name: "receiver", module: new URL("./ingest.ts", import.meta.url), config }],
   };
+}
+
+/** Locks the folder of a whole process until its end. @throws UnavailableError when another process uses it. */
+export function lockDataFolder(folder: string, { noLockfile }: Pick<ReceiverConfig, "noLockfile">, env: Env): void {
+  if (noLockfile) return;
+  ensureFolder(folder);
+  env.defer("lock of the data folder", lockFolder(folder));
 }
 
 /** The write port. @returns where it listens. */
@@ -52,6 +62,7 @@ export async function startReceive(
   onDeath: (thread: string, error: Error) => void,
 ): Promise<void> {
   const bucket = readBucketConfig(config.objstoreConfig, config.objstoreConfigFile);
+  lockDataFolder(resolve(config.tsdbPath), config, env);
   let host: Host | undefined;
   const ready = async (): Promise<string[]> =>
     host === undefined ? ["heads: being opened"] : host.peer("receiver").call("trouble", undefined);

@@ -18,7 +18,7 @@ test("a block that is in one bucket is not taken to be in another", async () => 
   writeTestBlock(folder, ULID, [0, 100], [{ labels: ["__name__", "m"], chunks: [[[0, 1]]] }]);
   const path = join(folder, ULID);
   const meta = metaOf(path);
-  const block: LocalBlock = { path, meta, reader: await openBlock(meta, openBlockFolder(path)) };
+  const block: LocalBlock = { path, meta, reader: await openBlock(meta, openBlockFolder(path)), sizeBytes: 0 };
   const buckets = ["one", "two"].map((name) => new FilesystemBucket(join(folder, name)));
   const shipperOf = (i: number): Shipper => new Shipper(folder, buckets[i]!, ["tenant_id", "t"]);
   try {

@@ -3,8 +3,9 @@
  *
  *   <tsdb.path>/<tenant>/{wal,chunks_head,<ULID>…}     a Prometheus data folder
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Logger } from "pino";
 import type { Env } from "#libs/kit/env.ts";
 import { type Labels, withLabel } from "#libs/model/labels.ts";
 import type { Matcher, MatcherSpec } from "#libs/model/matcher.ts";
@@ -23,6 +24,7 @@ import { mergeParts } from "#libs/storeapi/without-overlap.ts";
 import { openBlockFolder } from "#libs/tsdb/block/bytes.ts";
 import { type BlockMeta, readMeta } from "#libs/tsdb/block/meta.ts";
 import { type BlockReader, openBlock } from "#libs/tsdb/block/reader.ts";
+import { folderBytes, removeLeftovers } from "#libs/tsdb/block/retention.ts";
 import { createUlid, isUlid } from "#libs/tsdb/block/ulid.ts";
 import { removeFolder } from "#libs/tsdb/files.ts";
 import { OUT_OF_ORDER_HINT } from "#libs/tsdb/head/cut.ts";
@@ -30,64 +32,80 @@ import type { SeriesExemplars } from "#libs/tsdb/head/exemplars.ts";
 import { Head } from "#libs/tsdb/head/head.ts";
 import type { SeriesFrame } from "#libs/tsdb/series/frame.ts";
 import type { HeadOptions } from "#libs/tsdb/head/state.ts";
+import { lockFolder } from "#libs/tsdb/lock-folder.ts";
 import { blockSource } from "#libs/storeapi/block-source.ts";
 
 export interface LocalBlock {
   readonly path: string;
   readonly meta: BlockMeta;
   readonly reader: BlockReader;
+  /** Of all its files. */
+  readonly sizeBytes: number;
+}
+
+export interface TenantStoreOptions extends Omit<HeadOptions, "minValidTime"> {
+  /** Does without the folder's lock; the caller sees to it that no other process uses the folder. */
+  readonly noLockfile?: boolean | undefined;
 }
 
 export class TenantStore implements Store {
+  readonly tenant: string;
   readonly name: string;
   readonly folder: string;
   readonly external: Labels;
   readonly head: Head;
   readonly #env: Env;
+  readonly #unlock: () => void;
   #blocks: readonly LocalBlock[];
   #cutting: Promise<void> | undefined;
 
   private constructor(
-    name: string,
+    tenant: string,
     folder: string,
     external: Labels,
     head: Head,
     blocks: readonly LocalBlock[],
+    unlock: () => void,
     env: Env,
   ) {
-    this.name = `receiver, tenant ${name}`;
+    this.tenant = tenant;
+    this.name = `receiver, tenant ${tenant}`;
     this.folder = folder;
     this.external = external;
     this.head = head;
     this.#blocks = blocks;
+    this.#unlock = unlock;
     this.#env = env;
   }
 
-  /** Opens a tenant's folder: removes what a crash left half-made, opens blocks, replays the log. */
+  /**
+   * Opens a tenant's folder: locks it, removes what a crash left half-made, opens blocks, replays the log.
+   *
+   * @throws UnavailableError when another process uses the folder.
+   */
   static async open(
     tenant: string,
     folder: string,
     external: Labels,
-    options: Omit<HeadOptions, "minValidTime">,
+    { noLockfile = false, ...options }: TenantStoreOptions,
     env: Env,
   ): Promise<TenantStore> {
     mkdirSync(folder, { recursive: true });
+    const unlock = noLockfile ? () => undefined : lockFolder(folder);
     const blocks: LocalBlock[] = [];
-    for (const name of readdirSync(folder)) {
-      const path = join(folder, name);
-      if (name.endsWith(".tmp-for-creation") || name.endsWith(".tmp-for-deletion"))
-        rmSync(path, { recursive: true, force: true });
-      else if (isUlid(name) && existsSync(join(path, "meta.json"))) {
-        try {
-          blocks.push(await openLocalBlock(path));
-        } catch (err) {
-          env.log.error({ err, block: name, tenant }, "local block cannot be read and is left aside");
-        }
-      }
+    try {
+      const log = env.log.child({ tenant });
+      const leftovers = removeLeftovers(folder);
+      if (leftovers.length > 0) log.info({ leftovers }, "removed what an earlier end left half-made");
+      await openBlocks(folder, blocks, log);
+      const minValidTime = blocks.filter(isInOrder).reduce((max, { meta }) => Math.max(max, meta.maxTime), -Infinity);
+      const head = Head.open(folder, { ...options, minValidTime, log });
+      return new TenantStore(tenant, folder, external, head, blocks, unlock, env);
+    } catch (error) {
+      for (const { reader } of blocks) reader.close();
+      unlock();
+      throw error;
     }
-    const minValidTime = blocks.filter(isInOrder).reduce((max, { meta }) => Math.max(max, meta.maxTime), -Infinity);
-    const head = Head.open(folder, { ...options, minValidTime, log: env.log.child({ tenant }) });
-    return new TenantStore(tenant, folder, external, head, blocks, env);
   }
 
   get blocks(): readonly LocalBlock[] {
@@ -143,6 +161,13 @@ export class TenantStore implements Store {
         (newest, block) => (newest === undefined || block.meta.maxTime > newest.meta.maxTime ? block : newest),
         undefined,
       );
+  }
+
+  /** On the disk, for the log and the head's chunks. */
+  get headBytes(): number {
+    return HEAD_FOLDERS.map((name) => join(this.folder, name))
+      .filter((path) => existsSync(path))
+      .reduce((bytes, path) => bytes + folderBytes(path), 0);
   }
 
   /** Forgets a block and deletes its folder. */
@@ -242,8 +267,11 @@ export class TenantStore implements Store {
   async close(): Promise<void> {
     for (const { reader } of this.#blocks) reader.close();
     await this.head.close(true);
+    this.#unlock();
   }
 }
+
+const HEAD_FOLDERS = ["wal", "wbl", "chunks_head"];
 
 function isInOrder({ meta }: { readonly meta: BlockMeta }): boolean {
   return meta.compaction.hints?.includes(OUT_OF_ORDER_HINT) !== true;
@@ -258,8 +286,21 @@ async function* onFirst(frames: AsyncIterable<SeriesFrame>, then: () => void): A
   then();
 }
 
+/** Adds the folder's blocks to `blocks`; one that cannot be read is logged. */
+async function openBlocks(folder: string, blocks: LocalBlock[], log: Logger): Promise<void> {
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name);
+    if (!isUlid(name) || !existsSync(join(path, "meta.json"))) continue;
+    try {
+      blocks.push(await openLocalBlock(path));
+    } catch (err) {
+      log.error({ err, block: name }, "local block cannot be read and is left aside");
+    }
+  }
+}
+
 async function openLocalBlock(path: string): Promise<LocalBlock> {
   const file = join(path, "meta.json");
   const meta = readMeta(readFileSync(file, "utf8"), file);
-  return { path, meta, reader: await openBlock(meta, openBlockFolder(path)) };
+  return { path, meta, reader: await openBlock(meta, openBlockFolder(path)), sizeBytes: folderBytes(path) };
 }
