@@ -28,6 +28,7 @@ import { querierOptions } from "#services/querier/config.ts";
 import { openQueryHttp, querierComponent } from "#services/querier/main.ts";
 import { receiverOptions } from "#services/receiver/config.ts";
 import { scanThreads } from "#services/querier/scan-threads.ts";
+import { addAdminRoutes } from "#services/receiver/http.ts";
 import { ingestThread, lockDataFolder, serveWrites } from "#services/receiver/main.ts";
 import { startSelfMonitor } from "#services/receiver/self-monitor.ts";
 import { storeGatewayOptions } from "#services/store-gateway/config.ts";
@@ -75,7 +76,12 @@ export async function startAll(
   };
   let trouble = async (): Promise<string[]> => [];
   const scanners = scanThreads(config.scanThreads);
-  const http = await openQueryHttp(config, env, () => trouble());
+  const http = await openQueryHttp(
+    config,
+    env,
+    () => trouble(),
+    (app, peer) => addAdminRoutes(app, peer("receiver"), config),
+  );
   const host = await startHost(
     [
       ingestThread(receiver, bucket),

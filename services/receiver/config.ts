@@ -23,6 +23,11 @@ export const receiverOptions = {
     false,
     "Takes no lock of data folders: two processes on one folder destroy each other's data.",
   ),
+  enableAdminApi: boolean(
+    "web.enable-admin-api",
+    false,
+    "Serves /api/v1/admin/tsdb/delete_series and clean_tombstones on --http-address. Who reaches it can delete a tenant's local data.",
+  ),
   retentionMs: duration(
     "tsdb.retention",
     "15d",

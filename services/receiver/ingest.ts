@@ -7,6 +7,7 @@ import { every } from "#libs/kit/every.ts";
 import type { ComponentContext, StartComponent } from "#libs/kit/host.ts";
 import type { Handlers } from "#libs/kit/rpc.ts";
 import type { MatcherSpec } from "#libs/model/matcher.ts";
+import type { ApiRequest } from "#libs/promapi/api.ts";
 import { openBucket, type BucketConfig } from "#libs/objstore/bucket.ts";
 import { ProxyStore } from "#libs/storeapi/proxy.ts";
 import { storeHandlers } from "#libs/storeapi/port.ts";
@@ -130,6 +131,11 @@ export const start: StartComponent<IngestConfig> = async ({ receiver, bucket: bu
         return { values: [], warnings: ["exemplars are not kept here: --tsdb.max-exemplars is 0"] };
       const store = await tenants.find(tenant);
       return { values: store?.exemplars(selectors, mint, maxt) ?? [], warnings: [] };
+    },
+    admin: async (request: ApiRequest) => {
+      // Loaded on demand: it brings a parser that nothing else here needs.
+      const { answerAdmin } = await import("./admin.ts");
+      return answerAdmin(request, receiver.enableAdminApi, tenants, env);
     },
     headStats: async (tenant: string) => {
       const store = await tenants.find(tenant);

@@ -20,6 +20,7 @@ export class Shipper {
   readonly #bucket: Bucket;
   readonly #external: Labels;
   readonly #uploaded: Set<string>;
+  #underWay: string | undefined;
 
   constructor(folder: string, bucket: Bucket, external: Labels) {
     this.#folder = folder;
@@ -32,22 +33,45 @@ export class Shipper {
     return this.#uploaded.has(ulid);
   }
 
-  /** Uploads a block unless it is in the bucket. @returns whether bytes were sent. */
-  async upload(block: LocalBlock, nowMs: number): Promise<boolean> {
-    const { ulid } = block.meta;
-    if (this.#uploaded.has(ulid)) return false;
-    let sent = false;
-    if (!(await this.#bucket.exists(`${ulid}/meta.json`))) {
-      const segments = readdirSync(join(block.path, "chunks")).sort();
-      for (const segment of segments)
-        await this.#bucket.put(`${ulid}/chunks/${segment}`, { path: join(block.path, "chunks", segment) });
-      await this.#bucket.put(`${ulid}/index`, { path: join(block.path, "index") });
-      await this.#bucket.put(`${ulid}/meta.json`, Buffer.from(formatMeta(this.#uploadMeta(block, segments, nowMs))));
-      sent = true;
+  /** Whether the bucket has the block or is about to: changes of it do not get there any more. */
+  isSent(ulid: string): boolean {
+    return this.#uploaded.has(ulid) || this.#underWay === ulid;
+  }
+
+  /**
+   * Uploads a block unless it is in the bucket, or the one is that it was rewritten from: that would put its samples
+   * there twice.
+   */
+  async upload(block: LocalBlock, nowMs: number): Promise<"sent" | "there" | "origin there"> {
+    const { ulid, compaction } = block.meta;
+    if (this.#uploaded.has(ulid)) return "there";
+    this.#underWay = ulid;
+    try {
+      // A block of level 1 has parents only when it was rewritten.
+      const origins = compaction.level === 1 ? (compaction.parents ?? []) : [];
+      const isThere = await this.#hasAny([{ ulid }]);
+      const isOriginThere = !isThere && (await this.#hasAny(origins));
+      if (!isThere && !isOriginThere) await this.#send(block, nowMs);
+      this.#uploaded.add(ulid);
+      this.#save();
+      return isThere ? "there" : isOriginThere ? "origin there" : "sent";
+    } finally {
+      this.#underWay = undefined;
     }
-    this.#uploaded.add(ulid);
-    this.#save();
-    return sent;
+  }
+
+  async #hasAny(blocks: readonly { readonly ulid: string }[]): Promise<boolean> {
+    for (const { ulid } of blocks) if (await this.#bucket.exists(`${ulid}/meta.json`)) return true;
+    return false;
+  }
+
+  async #send(block: LocalBlock, nowMs: number): Promise<void> {
+    const { ulid } = block.meta;
+    const segments = readdirSync(join(block.path, "chunks")).sort();
+    for (const segment of segments)
+      await this.#bucket.put(`${ulid}/chunks/${segment}`, { path: join(block.path, "chunks", segment) });
+    await this.#bucket.put(`${ulid}/index`, { path: join(block.path, "index") });
+    await this.#bucket.put(`${ulid}/meta.json`, Buffer.from(formatMeta(this.#uploadMeta(block, segments, nowMs))));
   }
 
   #uploadMeta(block: LocalBlock, segments: readonly string[], nowMs: number): BlockMeta {

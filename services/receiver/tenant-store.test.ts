@@ -1,7 +1,6 @@
 import { expect, test } from "vitest";
 import { createEnv } from "#libs/kit/env.ts";
 import { silentLog } from "#libs/kit/log.ts";
-import { createMatcher } from "#libs/model/matcher.ts";
 import { framesOf } from "#libs/storeapi/frames.ts";
 import type { SeriesRequest } from "#libs/storeapi/store.ts";
 import { append, headFolder, HOUR, intHistogram, MINUTE, type SeenSample, seen, T0 } from "../../test/support/head.ts";
@@ -68,9 +67,9 @@ test("late samples before, across and after a cut are read in their places, from
   await store.close();
   const again = await open(folder);
   await check(again, "after a restart");
-  expect(
-    await again.deleteSeries([createMatcher({ type: "=", name: "__name__", value: "f" })], 0, T0 + 30 * MINUTE),
-  ).toBe(1);
+  expect(await again.deleteSeries([[{ type: "=", name: "__name__", value: "f" }]], 0, T0 + 30 * MINUTE)).toMatchObject({
+    seriesInHead: 1,
+  });
   await again.close();
 });
 

@@ -22,11 +22,15 @@ import { TIME_MAX, TIME_MIN } from "#libs/storeapi/store.ts";
 import { joinAnswers } from "#libs/storeapi/proxy.ts";
 import { mergeParts } from "#libs/storeapi/without-overlap.ts";
 import { openBlockFolder } from "#libs/tsdb/block/bytes.ts";
-import { type BlockMeta, readMeta } from "#libs/tsdb/block/meta.ts";
+import { type BlockMeta, formatMeta, readMeta } from "#libs/tsdb/block/meta.ts";
+import { deleteSeries } from "#libs/tsdb/block/delete-series.ts";
 import { type BlockReader, openBlock } from "#libs/tsdb/block/reader.ts";
 import { folderBytes, removeLeftovers } from "#libs/tsdb/block/retention.ts";
 import { createUlid, isUlid } from "#libs/tsdb/block/ulid.ts";
-import { removeFolder } from "#libs/tsdb/files.ts";
+import type { WrittenBlock } from "#libs/tsdb/block/writer.ts";
+import { mergeBlocks } from "#libs/tsdb/compact/merge-blocks.ts";
+import { rewrittenCompaction } from "#libs/tsdb/compact/plan.ts";
+import { removeFolder, writeFileAtomic } from "#libs/tsdb/files.ts";
 import { OUT_OF_ORDER_HINT } from "#libs/tsdb/head/cut.ts";
 import type { SeriesExemplars } from "#libs/tsdb/head/exemplars.ts";
 import { Head } from "#libs/tsdb/head/head.ts";
@@ -43,6 +47,13 @@ export interface LocalBlock {
   readonly sizeBytes: number;
 }
 
+export interface Deletion {
+  /** That have samples less; one that several selectors select is counted for each. */
+  readonly seriesInHead: number;
+  /** Blocks with samples less. */
+  readonly blocks: readonly LocalBlock[];
+}
+
 export interface TenantStoreOptions extends Omit<HeadOptions, "minValidTime"> {
   /** Does without the folder's lock; the caller sees to it that no other process uses the folder. */
   readonly noLockfile?: boolean | undefined;
@@ -57,7 +68,8 @@ export class TenantStore implements Store {
   readonly #env: Env;
   readonly #unlock: () => void;
   #blocks: readonly LocalBlock[];
-  #cutting: Promise<void> | undefined;
+  /** The end of what changes blocks: one such work at a time. */
+  #working: Promise<unknown> = Promise.resolve();
 
   private constructor(
     tenant: string,
@@ -112,19 +124,77 @@ export class TenantStore implements Store {
     return this.#blocks;
   }
 
-  /** Cuts what is complete. `onBlock` is told of each block after the head has let go of it. */
-  async cut(onBlock: (block: LocalBlock) => Promise<void>): Promise<void> {
-    if (this.#cutting !== undefined) return;
-    this.#cutting = this.#cutAll(onBlock).finally(() => (this.#cutting = undefined));
-    await this.#cutting;
+  /** Runs `work` when all before it has ended, well or not: who started that is told. */
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#working.then(work);
+    this.#working = result.catch(() => undefined);
+    return result;
   }
 
-  /** Deletes samples of matching series in the head. Not while blocks are cut: they would come without the deletion. */
-  async deleteSeries(matchers: readonly Matcher[], mint: number, maxt: number): Promise<number> {
-    while (this.#cutting !== undefined) await this.#cutting.catch(() => undefined); // reported where it was started
-    const count = await this.head.deleteSeries(matchers, mint, maxt);
-    await this.head.durable();
-    return count;
+  /** Cuts what is complete. `onBlock` is told of each block after the head has let go of it. */
+  cut(onBlock: (block: LocalBlock) => Promise<void>): Promise<void> {
+    return this.#alone(() => this.#cutAll(onBlock));
+  }
+
+  /**
+   * Deletes samples in [mint, maxt] of the series that one of the selectors selects, in the head and in local blocks:
+   * readers that begin after it do not see them, also after a restart. Not while blocks are cut: they would come
+   * without the deletion.
+   */
+  deleteSeries(selectors: readonly (readonly MatcherSpec[])[], mint: number, maxt: number): Promise<Deletion> {
+    const own = this.#ownMatchers(selectors);
+    return this.#alone(async () => {
+      let seriesInHead = 0;
+      for (const matchers of own) seriesInHead += await this.head.deleteSeries(matchers, mint, maxt);
+      await this.head.durable();
+      const changed: LocalBlock[] = [];
+      for (const block of this.#blocksIn(mint, maxt)) {
+        let count = 0;
+        for (const matchers of own) count += await deleteSeries(block.path, matchers, mint, maxt);
+        if (count === 0) continue;
+        const next = await openLocalBlock(block.path);
+        this.#replace(block, next);
+        changed.push(next);
+      }
+      return { seriesInHead, blocks: changed };
+    });
+  }
+
+  /**
+   * Writes the chosen blocks that have tombstones anew, without what is deleted. One of which nothing is left is marked
+   * as deletable: the newest tells a restart where the head begins.
+   */
+  cleanTombstones(isChosen: (block: LocalBlock) => boolean, signal?: AbortSignal): Promise<void> {
+    return this.#alone(async () => {
+      for (const block of this.#blocks) {
+        if (!hasTombstones(block) || block.meta.compaction.deletable === true || !isChosen(block)) continue;
+        const path = await this.#rewrite(block, signal);
+        this.#replace(block, await openLocalBlock(path));
+        if (path !== block.path) removeFolder(block.path);
+      }
+    });
+  }
+
+  /** @returns the folder of the new block, or the old one's, marked. */
+  async #rewrite({ path, meta }: LocalBlock, signal: AbortSignal | undefined): Promise<string> {
+    const ulid = createUlid(this.#env.now());
+    const bytes = openBlockFolder(path);
+    let written: WrittenBlock | undefined;
+    try {
+      const target = { path: join(this.folder, ulid), ulid, compaction: rewrittenCompaction(meta) };
+      written = await mergeBlocks([{ meta, bytes }], target, signal);
+    } finally {
+      bytes.close();
+    }
+    const about = { block: meta.ulid, store: this.name, numTombstones: meta.stats?.numTombstones };
+    if (written !== undefined) {
+      this.#env.log.info({ ...about, as: ulid }, "block written anew without what is deleted");
+      return written.path;
+    }
+    const marked = { ...meta, compaction: { ...meta.compaction, deletable: true } };
+    writeFileAtomic(join(path, "meta.json"), formatMeta(marked));
+    this.#env.log.info(about, "all of the block is deleted");
+    return path;
   }
 
   async #cutAll(onBlock: (block: LocalBlock) => Promise<void>): Promise<void> {
@@ -170,10 +240,17 @@ export class TenantStore implements Store {
       .reduce((bytes, path) => bytes + folderBytes(path), 0);
   }
 
-  /** Forgets a block and deletes its folder. */
-  drop(block: LocalBlock): void {
-    this.#blocks = this.#blocks.filter((other) => other !== block);
-    removeFolder(block.path);
+  /** Forgets a block and deletes its folder, unless it was replaced meanwhile. */
+  drop(block: LocalBlock): Promise<void> {
+    return this.#alone(async () => {
+      if (!this.#blocks.includes(block)) return;
+      this.#replace(block, undefined);
+      removeFolder(block.path);
+    });
+  }
+
+  #replace(block: LocalBlock, next: LocalBlock | undefined): void {
+    this.#blocks = this.#blocks.flatMap((other) => (other === block ? (next ?? []) : other));
     // Readers that have begun keep their descriptors for a while.
     setTimeout(() => block.reader.close(), 10 * 60_000).unref();
   }
@@ -255,8 +332,7 @@ export class TenantStore implements Store {
 
   /** Exemplars of the head's series that one of the selectors selects, in [mint, maxt]; with external labels. */
   exemplars(selectors: readonly (readonly MatcherSpec[])[], mint: number, maxt: number): SeriesExemplars[] {
-    const own = selectors.map((specs) => splitMatchers(specs, this.external)).filter((set) => set !== undefined);
-    return this.head.exemplars(own, mint, maxt).map(({ series, exemplars }) => {
+    return this.head.exemplars(this.#ownMatchers(selectors), mint, maxt).map(({ series, exemplars }) => {
       let labels = series;
       for (let i = 0; i < this.external.length; i += 2)
         labels = withLabel(labels, this.external[i]!, this.external[i + 1]!);
@@ -264,7 +340,13 @@ export class TenantStore implements Store {
     });
   }
 
+  /** What is left of the selectors for the series' own labels, without those that the external labels contradict. */
+  #ownMatchers(selectors: readonly (readonly MatcherSpec[])[]): Matcher[][] {
+    return selectors.map((specs) => splitMatchers(specs, this.external)).filter((set) => set !== undefined);
+  }
+
   async close(): Promise<void> {
+    await this.#working;
     for (const { reader } of this.#blocks) reader.close();
     await this.head.close(true);
     this.#unlock();
@@ -272,6 +354,10 @@ export class TenantStore implements Store {
 }
 
 const HEAD_FOLDERS = ["wal", "wbl", "chunks_head"];
+
+export function hasTombstones({ meta }: { readonly meta: BlockMeta }): boolean {
+  return (meta.stats?.numTombstones ?? 0) > 0;
+}
 
 function isInOrder({ meta }: { readonly meta: BlockMeta }): boolean {
   return meta.compaction.hints?.includes(OUT_OF_ORDER_HINT) !== true;
@@ -286,7 +372,10 @@ async function* onFirst(frames: AsyncIterable<SeriesFrame>, then: () => void): A
   then();
 }
 
-/** Adds the folder's blocks to `blocks`; one that cannot be read is logged. */
+/**
+ * Adds the folder's blocks to `blocks`; one that cannot be read is logged. Of a block that was written from others and
+ * not put in their place any more, the others are removed.
+ */
 async function openBlocks(folder: string, blocks: LocalBlock[], log: Logger): Promise<void> {
   for (const name of readdirSync(folder)) {
     const path = join(folder, name);
@@ -296,6 +385,13 @@ async function openBlocks(folder: string, blocks: LocalBlock[], log: Logger): Pr
     } catch (err) {
       log.error({ err, block: name }, "local block cannot be read and is left aside");
     }
+  }
+  const parents = new Set(blocks.flatMap(({ meta }) => meta.compaction.parents?.map(({ ulid }) => ulid) ?? []));
+  for (const block of blocks.filter(({ meta }) => parents.has(meta.ulid))) {
+    blocks.splice(blocks.indexOf(block), 1);
+    block.reader.close();
+    removeFolder(block.path);
+    log.info({ block: block.meta.ulid }, "block removed: another was made of it");
   }
 }
 

@@ -1,36 +1,9 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { createEnv } from "#libs/kit/env.ts";
-import { silentLog } from "#libs/kit/log.ts";
-import { UnavailableError } from "#libs/kit/errors.ts";
-import { resolveOptions } from "#libs/kit/options.ts";
-import { MemoryBucket } from "#libs/objstore/memory.ts";
 import { append, headFolder, HOUR, MINUTE, T0 } from "../../test/support/head.ts";
-import { receiverOptions } from "./config.ts";
-import { Tenants } from "./tenants.ts";
-
-/** A bucket that can be made to refuse. */
-class FlakyBucket extends MemoryBucket {
-  isUp = true;
-
-  override async put(...args: Parameters<MemoryBucket["put"]>): Promise<void> {
-    if (!this.isUp) throw new UnavailableError("the bucket does not answer");
-    return super.put(...args);
-  }
-}
-
-function openTenants(flags: Record<string, string>, bucket?: MemoryBucket, folder = headFolder()) {
-  const given = new Map(Object.entries({ "tsdb.path": folder, ...flags }).map(([flag, text]) => [flag, [text]]));
-  let now = T0;
-  const { env } = createEnv(silentLog(), () => now++, new AbortController().signal);
-  const tenants = new Tenants(resolveOptions(receiverOptions, { flags: given, environment: {} }), bucket, env);
-  const metric = async (name: string): Promise<number | undefined> => {
-    const { values } = (await env.metrics.getSingleMetric(name)!.get()) as { values: { value: number }[] };
-    return values[0]?.value;
-  };
-  return { tenants, folder, metric };
-}
+import { FlakyBucket, openTenants } from "../../test/support/tenants.ts";
+import type { Tenants } from "./tenants.ts";
 
 /** Ten hours of one series: four blocks, and two hours in the head. */
 async function fill(tenants: Tenants): Promise<void> {

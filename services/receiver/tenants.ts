@@ -14,7 +14,7 @@ import { ensureFolder } from "#libs/tsdb/files.ts";
 import type { ReceiverConfig } from "./config.ts";
 import { Shipper } from "./shipper.ts";
 import { type StorageMetrics, storageMetrics } from "./storage-metrics.ts";
-import { TenantStore } from "./tenant-store.ts";
+import { hasTombstones, type LocalBlock, TenantStore } from "./tenant-store.ts";
 
 const BLOCK_RANGE_MS = 2 * 3_600_000;
 
@@ -42,6 +42,15 @@ export class Tenants {
   /** The tenant's store; undefined when it has none. */
   async find(tenant: string): Promise<TenantStore | undefined> {
     return this.#stores.get(tenant);
+  }
+
+  get hasBucket(): boolean {
+    return this.#bucket !== undefined;
+  }
+
+  /** Whether the bucket has the tenant's block or is about to: what is deleted from it now stays there. */
+  isSent(tenant: string, { meta }: LocalBlock): boolean {
+    return this.#shippers.get(tenant)?.isSent(meta.ulid) === true;
   }
 
   waitingBytes(tenant: string): number {
@@ -86,37 +95,41 @@ export class Tenants {
   async maintain(): Promise<void> {
     for (const [tenant, opening] of this.#stores) {
       const store = await opening;
-      const failed = (what: string) => (err: unknown) =>
-        this.#env.log.error({ err, tenant }, `${what} failed; it is tried again`);
+      const failed = (what: string) => (err: unknown) => {
+        if (!this.#env.stopping.aborted) this.#env.log.error({ err, tenant }, `${what} failed; it is tried again`);
+      };
       await store.cut(async () => undefined).catch(failed("cutting the head"));
       await this.#ship(tenant, store).catch(failed("upload of blocks"));
-      this.#retire(tenant, store);
+      await this.#retire(tenant, store);
     }
   }
 
   async #ship(tenant: string, store: TenantStore): Promise<void> {
     const shipper = this.#shippers.get(tenant);
     if (shipper === undefined) return;
-    const { log } = this.#env;
+    const { log, stopping } = this.#env;
+    // Tombstones do not travel: what is deleted must be gone before the upload.
+    await store.cleanTombstones(({ meta }) => !shipper.isSent(meta.ulid), stopping);
     for (const block of store.blocks) {
+      // Nothing is left of it, or it got them while another was uploaded.
+      if (hasTombstones(block) || !store.blocks.includes(block)) continue;
       if (block.meta.compaction.level > 1 && !this.#config.uploadCompacted) continue;
       const startedAt = performance.now();
-      let isSent: boolean;
-      try {
-        isSent = await shipper.upload(block, this.#env.now());
-      } catch (error) {
+      const outcome = await shipper.upload(block, this.#env.now()).catch((error: unknown) => {
         this.#metrics.uploadFailures.inc({ tenant });
         throw error;
-      }
-      if (!isSent) continue;
-      this.#metrics.uploads.inc({ tenant });
-      const tookMs = Math.round(performance.now() - startedAt);
-      log.info({ block: block.meta.ulid, tenant, tookMs }, "block uploaded");
+      });
+      if (outcome === "there") continue;
+      const about = { block: block.meta.ulid, tenant, tookMs: Math.round(performance.now() - startedAt) };
+      if (outcome === "sent") {
+        this.#metrics.uploads.inc({ tenant });
+        log.info(about, "block uploaded");
+      } else log.warn(about, "not uploaded: the bucket has the block from before samples were deleted, and keeps them");
     }
     shipper.forget(new Set(store.blocks.map(({ meta }) => meta.ulid)));
   }
 
-  #retire(tenant: string, store: TenantStore): void {
+  async #retire(tenant: string, store: TenantStore): Promise<void> {
     const { retentionMs: durationMs, retentionBytesMax: bytesMax } = this.#config;
     const { blocks } = store;
     const byTime = new Set(planRetention(blocks, { durationMs, bytesMax: 0 }, 0));
@@ -127,14 +140,15 @@ export class Tenants {
     let waitingBytes = 0;
     for (const block of due) {
       if (block === newest) continue;
-      const { ulid } = block.meta;
-      if (this.#bucket !== undefined && this.#shippers.get(tenant)?.isUploaded(ulid) !== true) {
+      const { ulid, compaction } = block.meta;
+      const isNeeded = this.#bucket !== undefined && compaction.deletable !== true;
+      if (isNeeded && this.#shippers.get(tenant)?.isUploaded(ulid) !== true) {
         waitingBytes += block.sizeBytes;
         continue;
       }
       const reason = byTime.has(block) ? "time" : "size";
       reasons.add(reason);
-      store.drop(block);
+      await store.drop(block);
       this.#env.log.info({ block: ulid, tenant, reason }, "local block deleted after its retention");
     }
     for (const reason of reasons) this.#metrics.retentions[reason].inc({ tenant });

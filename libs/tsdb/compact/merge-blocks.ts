@@ -33,6 +33,8 @@ export interface MergeTarget {
   readonly path: string;
   readonly ulid: string;
   readonly thanos?: ThanosMeta | undefined;
+  /** Its history, when it is not that of a merge. */
+  readonly compaction?: BlockMeta["compaction"] | undefined;
   readonly limits?: BlockWriterLimits | undefined;
 }
 
@@ -46,7 +48,8 @@ export async function mergeBlocks(
   target: MergeTarget,
   signal?: AbortSignal,
 ): Promise<WrittenBlock | undefined> {
-  const identity = mergedIdentity(sources.map(({ meta }) => meta));
+  const merged = mergedIdentity(sources.map(({ meta }) => meta));
+  const identity = { ...merged, compaction: target.compaction ?? merged.compaction };
   const inputs = await Promise.all(sources.map(({ bytes }) => Input.open(bytes, identity)));
   const { symbols, ordinals } = mergeSymbols(inputs.map(({ cursor }) => cursor.symbols));
   inputs.forEach(({ cursor }, i) => cursor.translate(ordinals[i]!));

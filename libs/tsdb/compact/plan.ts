@@ -112,3 +112,11 @@ export function mergedIdentity(metas: readonly BlockMeta[]): Pick<BlockMeta, "mi
     },
   };
 }
+
+/**
+ * History of a block written anew without what is deleted from it: that of `meta`, on the same level. All blocks that
+ * the data went through stay named as parents.
+ */
+export function rewrittenCompaction({ ulid, minTime, maxTime, compaction }: BlockMeta): BlockMeta["compaction"] {
+  return { ...compaction, parents: [...(compaction.parents ?? []), { ulid, minTime, maxTime }] };
+}
