@@ -78,7 +78,7 @@ export interface DataSource {
     signal: AbortSignal,
   ): Promise<Answer<readonly string[]>>;
   series(query: LabelQuery, options: SourceOptions, signal: AbortSignal): Promise<Answer<readonly Labels[]>>;
-  metadata(options: SourceOptions): Promise<ReadonlyMap<string, readonly MetricMetadata[]>>;
+  metadata(options: SourceOptions): Promise<Answer<ReadonlyMap<string, readonly MetricMetadata[]>>>;
   /** By labels. Data that has no exemplars to give is named by a warning. */
   exemplars(query: ExemplarQuery, options: SourceOptions): Promise<Answer<readonly SeriesExemplars[]>>;
 }
@@ -345,13 +345,13 @@ export class PrometheusApi {
     const limit = number("limit");
     const perMetric = number("limit_per_metric");
     const wanted = params.get("metric");
-    const all = await this.#options.source.metadata(this.#source(request, params));
+    const { values, warnings } = await this.#options.source.metadata(this.#source(request, params));
     const data: Record<string, readonly MetricMetadata[]> = {};
-    for (const [metric, entries] of all) {
+    for (const [metric, entries] of values) {
       if (limit >= 0 && Object.keys(data).length >= limit) break;
       if (wanted === "" || wanted === metric) data[metric] = perMetric > 0 ? entries.slice(0, perMetric) : entries;
     }
-    return success(data);
+    return success(data, warnings);
   }
 }
 

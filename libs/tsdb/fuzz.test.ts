@@ -8,11 +8,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { CorruptionError } from "#libs/kit/errors.ts";
+import { Slices } from "#libs/kit/slices.ts";
 import type { Histogram } from "#libs/model/histogram.ts";
 import { createMatcher } from "#libs/model/matcher.ts";
 import { floatChunk, writeTestBlock } from "../../test/support/blocks.ts";
 import { seeded } from "../../test/support/write.ts";
 import type { BlockBytes } from "./block/bytes.ts";
+import { encodeExtras, readExemplars, readMetadata } from "./block/extras.ts";
 import { readMeta } from "./block/meta.ts";
 import { openBlock } from "./block/reader.ts";
 import { parseTombstones, writeTombstones } from "./block/tombstones.ts";
@@ -400,6 +402,48 @@ test(`${COUNT} mutated files of chunks_head`, { timeout: TIMEOUT_MS }, async () 
           files.close();
         }
         if (damages > 0) throw new CorruptionError(path, 0, "damage was reported");
+      },
+    );
+  }
+  bothHappened();
+});
+
+test(`${COUNT} mutated files of exemplars and metadata`, { timeout: TIMEOUT_MS }, async () => {
+  const labels = ["trace_id", "0123456789abcdef"];
+  const bytes = (await encodeExtras(
+    {
+      metadata: Array.from({ length: 20 }, (_, i) => [
+        `m${i}`,
+        { type: "counter", unit: "s", help: "help ".repeat(i) },
+      ]),
+      exemplars: Array.from({ length: 20 }, (_, i) => ({
+        series: ["__name__", `m${String.fromCharCode(97 + i)}`, "le", "+Inf"],
+        exemplars: Array.from({ length: i }, (__, k) => ({ time: k * 2 ** i, value: Float64Array.of(k), labels })),
+      })),
+      isPartial: false,
+    },
+    new Slices(10),
+  ))!;
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const metadataTo = 18 + view.getUint32(6);
+  const bodies: [from: number, to: number][] = [
+    [0, 14],
+    [18, metadataTo],
+    [metadataTo + 4, metadataTo + 4 + view.getUint32(10)],
+  ];
+  for (let i = 0; i < COUNT; i++) {
+    const body = bodies[below(3)]!;
+    let mutated = below(4) === 0 ? mutate(bytes) : mutate(bytes, ...body);
+    if (below(4) !== 0) mendChecksum(mutated, ...body);
+    if (below(20) === 0) mutated = mutated.subarray(0, below(mutated.length));
+    const read = async (offset: number, length: number): Promise<Uint8Array> =>
+      mutated.subarray(offset, offset + length);
+    await tolerates(
+      () => `extras ${i} of seed ${SEED}`,
+      async () => {
+        await readMetadata(read, "extras");
+        for (const { exemplars } of (await readExemplars(read, "extras")).series)
+          for (const { time } of exemplars) if (!Number.isSafeInteger(time)) throw new Error(`a time of ${time}`);
       },
     );
   }

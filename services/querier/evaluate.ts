@@ -6,7 +6,7 @@ import { messageOf } from "#libs/kit/errors.ts";
 import { every } from "#libs/kit/every.ts";
 import { Gate } from "#libs/kit/gate.ts";
 import { type Handlers, Transfer } from "#libs/kit/rpc.ts";
-import { type ApiRequest, errorResponse, type MetricMetadata, PrometheusApi } from "#libs/promapi/api.ts";
+import { type ApiRequest, errorResponse, PrometheusApi } from "#libs/promapi/api.ts";
 import { Engine } from "#libs/promql/engine.ts";
 import { engineFeatures } from "#libs/promql/features.ts";
 import { storeBytesHandlers } from "#libs/storeapi/grpc-server.ts";
@@ -15,7 +15,7 @@ import { type KnownStore, ProxyStore } from "#libs/storeapi/proxy.ts";
 import type { Store, StoreInfo } from "#libs/storeapi/store.ts";
 import type { QuerierConfig } from "./config.ts";
 import { ThreadScanPool } from "./scan-threads.ts";
-import { type ExemplarsOf, StoreSource } from "./source.ts";
+import { type ExemplarsOf, type MetadataOf, NO_METADATA, StoreSource } from "./source.ts";
 
 export interface EvaluateConfig {
   readonly querier: QuerierConfig;
@@ -62,15 +62,21 @@ export const start: StartComponent<EvaluateConfig> = async (config, context) => 
     ...remotes.map((store) => ({ store, info: infos.get(store) })),
   ];
   const proxy = new ProxyStore("querier", "query", stores);
-  const metadata = async (tenant: string): Promise<(readonly [string, MetricMetadata])[]> =>
-    config.localStores.includes("receiver") ? context.peer("receiver").call("metadata", tenant) : [];
+  const metadata: MetadataOf = config.localStores.includes("receiver")
+    ? (tenant) => context.peer("receiver").call("metadata", tenant)
+    : NO_METADATA;
   const exemplars: ExemplarsOf = async (query, tenant) => {
     const missing = remotes.map(({ name }) => `${name}: exemplars of remote stores are not asked for; ask it directly`);
-    if (!config.localStores.includes("receiver")) return { values: [], warnings: missing };
-    const { values, warnings } = await context
-      .peer("receiver")
-      .call<Awaited<ReturnType<ExemplarsOf>>>("exemplars", { ...query, tenant });
-    return { values, warnings: [...warnings, ...missing] };
+    const call = { ...query, tenant, tenantLabel: querier.tenantLabel };
+    const answers = await Promise.all(
+      config.localStores.map((name) =>
+        context.peer(name).call<Awaited<ReturnType<ExemplarsOf>>>("exemplars", call, env.stopping),
+      ),
+    );
+    return {
+      values: answers.flatMap(({ values }) => values),
+      warnings: [...answers.flatMap(({ warnings }) => warnings), ...missing],
+    };
   };
   const source = new StoreSource(proxy, querier, metadata, exemplars);
   const gate = new Gate(

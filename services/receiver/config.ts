@@ -1,3 +1,4 @@
+import { EXEMPLARS_PER_REQUEST } from "#libs/storeapi/limits.ts";
 import {
   address,
   boolean,
@@ -51,8 +52,9 @@ export const receiverOptions = {
   exemplarsMax: integer(
     "tsdb.max-exemplars",
     0,
-    "Most exemplars a tenant may have in memory, the newest. 0 keeps none.",
+    "Most exemplars a tenant may have in memory, the newest. Blocks keep those that are there when they are cut. 0 keeps none.",
   ),
+  exemplarsPerRequest: EXEMPLARS_PER_REQUEST,
   walFsyncIntervalMs: duration(
     "wal.fsync-interval",
     "0s",

@@ -9,6 +9,7 @@ import type { Handlers } from "#libs/kit/rpc.ts";
 import type { MatcherSpec } from "#libs/model/matcher.ts";
 import type { ApiRequest } from "#libs/promapi/api.ts";
 import { openBucket, type BucketConfig } from "#libs/objstore/bucket.ts";
+import type { MetadataAnswer } from "#libs/storeapi/block-extras.ts";
 import { ProxyStore } from "#libs/storeapi/proxy.ts";
 import { storeHandlers } from "#libs/storeapi/port.ts";
 import { storeBytesHandlers } from "#libs/storeapi/grpc-server.ts";
@@ -122,15 +123,13 @@ export const start: StartComponent<IngestConfig> = async ({ receiver, bucket: bu
       }
       return reasons;
     },
-    metadata: async (tenant: string) => {
+    metadata: async (tenant: string): Promise<MetadataAnswer> =>
+      (await tenants.find(tenant))?.metadata() ?? { values: new Map(), warnings: [] },
+    exemplars: async ({ tenant, selectors, mint, maxt }: ExemplarsCall, signal) => {
       const store = await tenants.find(tenant);
-      return [...(store?.head.metadata() ?? [])];
-    },
-    exemplars: async ({ tenant, selectors, mint, maxt }: ExemplarsCall) => {
-      if (receiver.exemplarsMax === 0)
-        return { values: [], warnings: ["exemplars are not kept here: --tsdb.max-exemplars is 0"] };
-      const store = await tenants.find(tenant);
-      return { values: store?.exemplars(selectors, mint, maxt) ?? [], warnings: [] };
+      const answer = await store?.exemplars(selectors, { mint, maxt, countMax: receiver.exemplarsPerRequest }, signal);
+      const warnings = receiver.exemplarsMax === 0 ? ["exemplars are not kept here: --tsdb.max-exemplars is 0"] : [];
+      return { values: answer?.values ?? [], warnings: [...warnings, ...(answer?.warnings ?? [])] };
     },
     admin: async (request: ApiRequest) => {
       // Loaded on demand: it brings a parser that nothing else here needs.

@@ -1,14 +1,15 @@
 /**
- * Uploads blocks: chunks, then index, then meta.json, whose presence makes a block complete for every reader. What a
+ * Uploads blocks: chunks, index, exemplars and metadata, then meta.json, whose presence makes a block complete for every reader. What a
  * crash cut short is uploaded again; what is there is known from the bucket, `thanos.shipper.json` only spares the
  * question. Format: thanos/pkg/shipper, and which bucket it is about: of another bucket nothing is known, and blocks are
  * deleted from the disk once they are known to be in the bucket.
  */
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { codeOf } from "#libs/kit/errors.ts";
 import { type Labels, labelsToObject } from "#libs/model/labels.ts";
 import type { Bucket } from "#libs/objstore/bucket.ts";
+import { EXTRAS_FILE } from "#libs/tsdb/block/extras.ts";
 import { type BlockMeta, formatMeta, type ThanosMeta } from "#libs/tsdb/block/meta.ts";
 import { writeFileAtomic } from "#libs/tsdb/files.ts";
 import type { LocalBlock } from "./tenant-store.ts";
@@ -71,11 +72,14 @@ export class Shipper {
     for (const segment of segments)
       await this.#bucket.put(`${ulid}/chunks/${segment}`, { path: join(block.path, "chunks", segment) });
     await this.#bucket.put(`${ulid}/index`, { path: join(block.path, "index") });
+    if (existsSync(join(block.path, EXTRAS_FILE)))
+      await this.#bucket.put(`${ulid}/${EXTRAS_FILE}`, { path: join(block.path, EXTRAS_FILE) });
     await this.#bucket.put(`${ulid}/meta.json`, Buffer.from(formatMeta(this.#uploadMeta(block, segments, nowMs))));
   }
 
   #uploadMeta(block: LocalBlock, segments: readonly string[], nowMs: number): BlockMeta {
     const sizeOf = (name: string): number => statSync(join(block.path, name)).size;
+    const own = existsSync(join(block.path, EXTRAS_FILE)) ? [EXTRAS_FILE] : [];
     const thanos: ThanosMeta = {
       version: 1,
       labels: labelsToObject(this.#external),
@@ -84,7 +88,7 @@ export class Shipper {
       segment_files: segments,
       files: [
         ...segments.map((segment) => ({ rel_path: `chunks/${segment}`, size_bytes: sizeOf(`chunks/${segment}`) })),
-        { rel_path: "index", size_bytes: sizeOf("index") },
+        ...["index", ...own].map((name) => ({ rel_path: name, size_bytes: sizeOf(name) })),
         { rel_path: "meta.json" },
       ],
       index_stats: {},

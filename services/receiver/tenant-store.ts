@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import type { Env } from "#libs/kit/env.ts";
-import { type Labels, withLabel } from "#libs/model/labels.ts";
+import type { Labels } from "#libs/model/labels.ts";
 import type { Matcher, MatcherSpec } from "#libs/model/matcher.ts";
 import { asItems } from "#libs/storeapi/frames.ts";
 import {
@@ -21,7 +21,16 @@ import type { LabelAnswer, LabelRequest, SeriesRequest, Store, StoreInfo, StoreI
 import { TIME_MAX, TIME_MIN } from "#libs/storeapi/store.ts";
 import { joinAnswers } from "#libs/storeapi/proxy.ts";
 import { mergeParts } from "#libs/storeapi/without-overlap.ts";
-import { openBlockFolder } from "#libs/tsdb/block/bytes.ts";
+import {
+  type ExemplarAnswer,
+  type ExemplarRange,
+  exemplarsOf,
+  type MetadataAnswer,
+  metadataOf,
+  withExternal,
+} from "#libs/storeapi/block-extras.ts";
+import { type BlockBytes, openBlockFolder } from "#libs/tsdb/block/bytes.ts";
+import { mergeExemplars } from "#libs/tsdb/block/merge-extras.ts";
 import { type BlockMeta, formatMeta, readMeta } from "#libs/tsdb/block/meta.ts";
 import { deleteSeries } from "#libs/tsdb/block/delete-series.ts";
 import { type BlockReader, openBlock } from "#libs/tsdb/block/reader.ts";
@@ -32,7 +41,6 @@ import { mergeBlocks } from "#libs/tsdb/compact/merge-blocks.ts";
 import { rewrittenCompaction } from "#libs/tsdb/compact/plan.ts";
 import { removeFolder, writeFileAtomic } from "#libs/tsdb/files.ts";
 import { OUT_OF_ORDER_HINT } from "#libs/tsdb/head/cut.ts";
-import type { SeriesExemplars } from "#libs/tsdb/head/exemplars.ts";
 import { Head } from "#libs/tsdb/head/head.ts";
 import type { SeriesFrame } from "#libs/tsdb/series/frame.ts";
 import type { HeadOptions } from "#libs/tsdb/head/state.ts";
@@ -43,6 +51,8 @@ export interface LocalBlock {
   readonly path: string;
   readonly meta: BlockMeta;
   readonly reader: BlockReader;
+  /** What the reader reads; its to close. */
+  readonly bytes: BlockBytes;
   /** Of all its files. */
   readonly sizeBytes: number;
 }
@@ -68,6 +78,8 @@ export class TenantStore implements Store {
   readonly #env: Env;
   readonly #unlock: () => void;
   #blocks: readonly LocalBlock[];
+  /** What these blocks say of metrics; they change every two hours. */
+  #blockMetadata: { readonly of: readonly LocalBlock[]; readonly answer: Promise<MetadataAnswer> } | undefined;
   /** The end of what changes blocks: one such work at a time. */
   #working: Promise<unknown> = Promise.resolve();
 
@@ -181,7 +193,13 @@ export class TenantStore implements Store {
     const bytes = openBlockFolder(path);
     let written: WrittenBlock | undefined;
     try {
-      const target = { path: join(this.folder, ulid), ulid, compaction: rewrittenCompaction(meta) };
+      const target = {
+        path: join(this.folder, ulid),
+        ulid,
+        compaction: rewrittenCompaction(meta),
+        onDamagedExtras: (err: Error) =>
+          this.#env.log.error({ err, block: meta.ulid }, "exemplars of the block are lost"),
+      };
       written = await mergeBlocks([{ meta, bytes }], target, signal);
     } finally {
       bytes.close();
@@ -330,14 +348,33 @@ export class TenantStore implements Store {
     );
   }
 
-  /** Exemplars of the head's series that one of the selectors selects, in [mint, maxt]; with external labels. */
-  exemplars(selectors: readonly (readonly MatcherSpec[])[], mint: number, maxt: number): SeriesExemplars[] {
-    return this.head.exemplars(this.#ownMatchers(selectors), mint, maxt).map(({ series, exemplars }) => {
-      let labels = series;
-      for (let i = 0; i < this.external.length; i += 2)
-        labels = withLabel(labels, this.external[i]!, this.external[i + 1]!);
-      return { series: labels, exemplars };
-    });
+  /**
+   * Exemplars of series that one of the selectors selects, with external labels: those of the head, and those that
+   * blocks kept. What a block cannot give is named by a warning. @throws LimitError
+   */
+  async exemplars(
+    selectors: readonly (readonly MatcherSpec[])[],
+    range: ExemplarRange,
+    signal: AbortSignal,
+  ): Promise<ExemplarAnswer> {
+    const own = this.#ownMatchers(selectors);
+    const { mint, maxt } = range;
+    const inHead = this.head.exemplars(own, mint, maxt);
+    const blocks = this.#blocksIn(mint, maxt).map(({ bytes }) => bytes);
+    const { values, warnings } = await exemplarsOf(blocks, own, range, signal);
+    const joined = [...mergeExemplars([inHead, values])];
+    return { values: joined.map((list) => withExternal(list, this.external)), warnings };
+  }
+
+  /** What families of metrics are said to be, by head and blocks: the newest. */
+  async metadata(): Promise<MetadataAnswer> {
+    const blocks = this.#blocks;
+    if (this.#blockMetadata?.of !== blocks) {
+      const newestFirst = blocks.toSorted((a, b) => b.meta.maxTime - a.meta.maxTime);
+      this.#blockMetadata = { of: blocks, answer: metadataOf(newestFirst.map(({ bytes }) => bytes)) };
+    }
+    const { values, warnings } = await this.#blockMetadata.answer;
+    return { values: new Map([...values, ...this.head.metadata()]), warnings };
   }
 
   /** What is left of the selectors for the series' own labels, without those that the external labels contradict. */
@@ -398,5 +435,6 @@ async function openBlocks(folder: string, blocks: LocalBlock[], log: Logger): Pr
 async function openLocalBlock(path: string): Promise<LocalBlock> {
   const file = join(path, "meta.json");
   const meta = readMeta(readFileSync(file, "utf8"), file);
-  return { path, meta, reader: await openBlock(meta, openBlockFolder(path)), sizeBytes: folderBytes(path) };
+  const bytes = openBlockFolder(path);
+  return { path, meta, reader: await openBlock(meta, bytes), bytes, sizeBytes: folderBytes(path) };
 }

@@ -3,6 +3,7 @@ import { closeSync, fstatSync, openSync, readdirSync, readFileSync } from "node:
 import { join } from "node:path";
 import { codeOf, CorruptionError } from "#libs/kit/errors.ts";
 import { readAt } from "../files.ts";
+import { EXTRAS_FILE, type ReadExtras } from "./extras.ts";
 
 export interface BlockBytes {
   /** Names the block in errors. */
@@ -14,6 +15,8 @@ export interface BlockBytes {
   readonly chunks: (segment: number, offset: number, length: number, into?: Uint8Array) => Promise<Uint8Array>;
   /** The tombstones file; undefined where there is none. A place that keeps none has no such function. */
   readonly tombstones?: () => Promise<Uint8Array | undefined>;
+  /** Of the file of exemplars and metadata; undefined where there is none. A place that keeps none has no such function. */
+  readonly extras?: ReadExtras;
   readonly close: () => void;
 }
 
@@ -36,6 +39,7 @@ export function openBlockFolder(path: string): BlockBytes {
     names = []; // a block without series may have no chunks folder
   }
   const segments: (number | undefined)[] = [];
+  let extras: number | undefined;
   return {
     name: path,
     indexSize: async () => fstatSync(index).size,
@@ -46,16 +50,22 @@ export function openBlockFolder(path: string): BlockBytes {
       const fd = (segments[segment] ??= fdOf(join(path, "chunks", name)));
       return readAt(fd, offset, length, into);
     },
-    tombstones: async () => {
-      try {
-        return readFileSync(join(path, "tombstones"));
-      } catch (error) {
-        if (codeOf(error) === "ENOENT") return undefined;
-        throw error;
-      }
+    tombstones: async () => unlessMissing(() => readFileSync(join(path, "tombstones"))),
+    extras: async (offset, length) => {
+      extras ??= unlessMissing(() => fdOf(join(path, EXTRAS_FILE)));
+      return extras === undefined ? undefined : readAt(extras, offset, length);
     },
     close: () => {
       for (const fd of open.splice(0)) closeSync(fd);
     },
   };
+}
+
+function unlessMissing<T>(open: () => T): T | undefined {
+  try {
+    return open();
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
 }

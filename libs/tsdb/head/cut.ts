@@ -1,10 +1,13 @@
 /** Writes ranges of a head into blocks, by slices. */
 import { join } from "node:path";
 import { Slices } from "#libs/kit/slices.ts";
+import { METRIC_NAME } from "#libs/model/labels.ts";
+import { encodeExtras } from "../block/extras.ts";
 import { type BlockIdentity, BlockWriter, type WrittenBlock } from "../block/writer.ts";
 import type { Chunk } from "../chunk/encoding.ts";
 import { rangeEnd } from "./chunk-end.ts";
 import { mergeChunks } from "./merge-chunks.ts";
+import { seriesNames } from "./metric-metadata.ts";
 import { ReadView, readFullChunk } from "./read-view.ts";
 import type { FullChunk, HeadSeries } from "./series.ts";
 import { sortByLabels } from "./series-order.ts";
@@ -37,7 +40,7 @@ export async function cutRange(
     return view;
   };
   try {
-    return await writeBlock(blocksFolder, identity, series, slots, slices, {
+    return await writeBlock(blocksFolder, identity, state, slots, slices, {
       has: (i) => series.firstTime(slots[i]!, -Infinity) < end,
       chunks: (i) => viewAt(i).chunks(i - from, -Infinity, end - 1, false),
     });
@@ -76,7 +79,7 @@ export async function cutLateChunks(
     const block = await writeBlock(
       blocksFolder,
       { ulid, minTime: mint, maxTime: end, compaction },
-      series,
+      state,
       slots,
       slices,
       {
@@ -114,11 +117,12 @@ interface ChunkSource {
 async function writeBlock(
   blocksFolder: string,
   identity: BlockIdentity,
-  series: HeadSeries,
+  state: HeadState,
   slots: Uint32Array,
   slices: Slices,
   source: ChunkSource,
 ): Promise<WrittenBlock | undefined> {
+  const { series } = state;
   const { ordinals, symbols } = await usedSymbols(series, slots, source, slices);
   if (symbols.length === 1) return undefined;
   const writer = new BlockWriter(join(blocksFolder, identity.ulid), symbols);
@@ -135,13 +139,35 @@ async function writeBlock(
       }
       if (slices.due) await slices.breathe();
     }
-    if (any) return await writer.finishSliced(identity, slices);
+    if (any) return await writer.finishSliced({ ...identity, extras: await extrasIn(state, identity, slices) }, slices);
   } catch (error) {
     writer.abandon();
     throw error;
   }
   writer.abandon();
   return undefined;
+}
+
+/** What outlives the head beside the samples: exemplars of the block's time, and metadata of metrics that have series. */
+function extrasIn(
+  { exemplars, metadata, series }: HeadState,
+  { minTime, maxTime }: BlockIdentity,
+  slices: Slices,
+): Promise<Uint8Array | undefined> {
+  const nameId = series.symbols.find(METRIC_NAME);
+  const hasSeries = (name: string): boolean => {
+    const valueId = series.symbols.find(name);
+    return nameId !== undefined && valueId !== undefined && series.postings.of(nameId, valueId).length > 0;
+  };
+  const everything = [[]];
+  return encodeExtras(
+    {
+      metadata: [...metadata.entries()].filter(([family, { type }]) => seriesNames(family, type).some(hasSeries)),
+      exemplars: exemplars.select(everything, minTime, maxTime - 1),
+      isPartial: false,
+    },
+    slices,
+  );
 }
 
 /** The symbols of the series that go into the block, ascending, and the place of each id among them. */
