@@ -80,7 +80,11 @@ export interface DataSource {
   series(query: LabelQuery, options: SourceOptions, signal: AbortSignal): Promise<Answer<readonly Labels[]>>;
   metadata(options: SourceOptions): Promise<Answer<ReadonlyMap<string, readonly MetricMetadata[]>>>;
   /** By labels. Data that has no exemplars to give is named by a warning. */
-  exemplars(query: ExemplarQuery, options: SourceOptions): Promise<Answer<readonly SeriesExemplars[]>>;
+  exemplars(
+    query: ExemplarQuery,
+    options: SourceOptions,
+    signal: AbortSignal,
+  ): Promise<Answer<readonly SeriesExemplars[]>>;
 }
 
 export interface ApiOptions {
@@ -142,7 +146,7 @@ export class PrometheusApi {
       case "query_range":
         return this.#queryRange(request, params, signal);
       case "query_exemplars":
-        return this.#queryExemplars(request, params);
+        return this.#queryExemplars(request, params, signal);
       case "query_explain": {
         const timeMs = params.optionalTime("time", this.#options.now());
         return this.#explain(params, { startMs: timeMs, endMs: timeMs, stepMs: 0 });
@@ -269,7 +273,7 @@ export class PrometheusApi {
     return success({ ...tree, before, after });
   }
 
-  async #queryExemplars(request: ApiRequest, params: Params): Promise<ApiResponse> {
+  async #queryExemplars(request: ApiRequest, params: Params, signal: AbortSignal): Promise<ApiResponse> {
     const mint = params.optionalTime("start", -ALL_TIME_MS);
     const maxt = params.optionalTime("end", ALL_TIME_MS);
     if (maxt < mint) throw new BadRequestError("end timestamp must not be before start timestamp");
@@ -277,7 +281,9 @@ export class PrometheusApi {
     // As Prometheus: an expression without a selector has no data, not even an empty list.
     const query = { mint, maxt, selectors };
     const answer =
-      selectors.length === 0 ? undefined : await this.#options.source.exemplars(query, this.#source(request, params));
+      selectors.length === 0
+        ? undefined
+        : await this.#options.source.exemplars(query, this.#source(request, params), signal);
     return { status: 200, headers: JSON_HEADERS, body: writeExemplars(answer?.values, answer?.warnings ?? []) };
   }
 

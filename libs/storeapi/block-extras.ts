@@ -1,5 +1,5 @@
 /** Exemplars and metadata out of the files that blocks keep of them. One that cannot be read costs a warning. */
-import { CorruptionError, LimitError } from "#libs/kit/errors.ts";
+import { CorruptionError, LimitError, NotFoundError } from "#libs/kit/errors.ts";
 import { Slices } from "#libs/kit/slices.ts";
 import { type Labels, withLabel } from "#libs/model/labels.ts";
 import type { Matcher } from "#libs/model/matcher.ts";
@@ -82,7 +82,8 @@ async function orWarn(warnings: string[], read: () => Promise<void>): Promise<vo
   try {
     await read();
   } catch (error) {
-    if (!(error instanceof CorruptionError)) throw error;
+    // What replicates buckets may leave our file behind.
+    if (!(error instanceof CorruptionError || error instanceof NotFoundError)) throw error;
     warnings.push(error.message);
   }
 }

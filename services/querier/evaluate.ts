@@ -65,12 +65,12 @@ export const start: StartComponent<EvaluateConfig> = async (config, context) => 
   const metadata: MetadataOf = config.localStores.includes("receiver")
     ? (tenant) => context.peer("receiver").call("metadata", tenant)
     : NO_METADATA;
-  const exemplars: ExemplarsOf = async (query, tenant) => {
+  const exemplars: ExemplarsOf = async (query, tenant, signal) => {
     const missing = remotes.map(({ name }) => `${name}: exemplars of remote stores are not asked for; ask it directly`);
     const call = { ...query, tenant, tenantLabel: querier.tenantLabel };
     const answers = await Promise.all(
       config.localStores.map((name) =>
-        context.peer(name).call<Awaited<ReturnType<ExemplarsOf>>>("exemplars", call, env.stopping),
+        context.peer(name).call<Awaited<ReturnType<ExemplarsOf>>>("exemplars", call, signal),
       ),
     );
     return {

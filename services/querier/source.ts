@@ -27,7 +27,11 @@ export type MetadataOf = (tenant: string) => Promise<Answer<ReadonlyMap<string, 
 export const NO_METADATA: MetadataOf = async () => ({ values: new Map(), warnings: [] });
 
 /** A tenant's exemplars, external labels among those of their series. */
-export type ExemplarsOf = (query: ExemplarQuery, tenant: string) => Promise<Answer<readonly SeriesExemplars[]>>;
+export type ExemplarsOf = (
+  query: ExemplarQuery,
+  tenant: string,
+  signal: AbortSignal,
+) => Promise<Answer<readonly SeriesExemplars[]>>;
 
 export class StoreSource implements DataSource {
   readonly #store: Store;
@@ -141,8 +145,12 @@ export class StoreSource implements DataSource {
     return { values: new Map(Array.from(values, ([metric, entry]) => [metric, [entry]])), warnings };
   }
 
-  async exemplars(query: ExemplarQuery, options: SourceOptions): Promise<Answer<readonly SeriesExemplars[]>> {
-    const { values, warnings } = await this.#exemplars(query, options.tenant);
+  async exemplars(
+    query: ExemplarQuery,
+    options: SourceOptions,
+    signal: AbortSignal,
+  ): Promise<Answer<readonly SeriesExemplars[]>> {
+    const { values, warnings } = await this.#exemplars(query, options.tenant, signal);
     const without = new Set(this.#without(options));
     const joined = new Map<string, SeriesExemplars>();
     for (const { series, exemplars } of values) {

@@ -1,4 +1,4 @@
-import { cpSync, existsSync, readdirSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { framesOf } from "#libs/storeapi/frames.ts";
@@ -227,6 +227,30 @@ test("the newest block stays when all of it is deleted, for a restart begins beh
   await opened.tenants.maintain();
   expect(again.blocks.map(({ meta }) => (meta.minTime - T0) / HOUR)).toEqual([2]);
   expect(await metasIn(bucket)).toHaveLength(1);
+  await opened.tenants.close();
+});
+
+test("a corrupt block keeps neither deletions nor uploads of others back, and is named", async () => {
+  const bucket = new FlakyBucket();
+  const opened = openTenants(FLAGS, bucket);
+  await fill(opened);
+  await ask(opened, "delete_series", `match[]=m&start=${seconds(0)}&end=${seconds(60)}`);
+  const store = await opened.tenants.get("t");
+  const inOrder = store.newestInOrder!;
+  const segment = join(inOrder.path, "chunks/000001");
+  const bytes = readFileSync(segment);
+  bytes[20]! ^= 1;
+  writeFileSync(segment, bytes);
+  await opened.tenants.maintain();
+  expect(new Set((await metasIn(bucket)).map(({ minTime }) => (minTime - T0) / HOUR))).toEqual(new Set([0, 2]));
+  expect(metaOf(inOrder.path).compaction.failed).toBe(true);
+  // It is not tried every few seconds, but when it is asked for.
+  await opened.tenants.maintain();
+  expect(await ask(opened, "clean_tombstones")).toEqual({
+    status: 500,
+    warning: undefined,
+    body: { status: "error", errorType: "internal", error: `${segment}: corrupt at byte 8: chunk: checksum` },
+  });
   await opened.tenants.close();
 });
 

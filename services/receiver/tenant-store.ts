@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import type { Env } from "#libs/kit/env.ts";
+import { CorruptionError } from "#libs/kit/errors.ts";
 import type { Labels } from "#libs/model/labels.ts";
 import type { Matcher, MatcherSpec } from "#libs/model/matcher.ts";
 import { asItems } from "#libs/storeapi/frames.ts";
@@ -160,59 +161,74 @@ export class TenantStore implements Store {
       for (const matchers of own) seriesInHead += await this.head.deleteSeries(matchers, mint, maxt);
       await this.head.durable();
       const changed: LocalBlock[] = [];
-      for (const block of this.#blocksIn(mint, maxt)) {
+      await eachOf(this.#blocksIn(mint, maxt), async (block) => {
         let count = 0;
         for (const matchers of own) count += await deleteSeries(block.path, matchers, mint, maxt);
-        if (count === 0) continue;
-        const next = await openLocalBlock(block.path);
-        this.#replace(block, next);
-        changed.push(next);
-      }
+        if (count > 0) changed.push(await this.#reopen(block, block.path));
+      });
       return { seriesInHead, blocks: changed };
     });
   }
 
   /**
    * Writes the chosen blocks that have tombstones anew, without what is deleted. One of which nothing is left is marked
-   * as deletable: the newest tells a restart where the head begins.
+   * as deletable: the newest tells a restart where the head begins. One that is corrupt is marked as failed.
+   *
+   * @throws CorruptionError, after the other blocks.
    */
   cleanTombstones(isChosen: (block: LocalBlock) => boolean, signal?: AbortSignal): Promise<void> {
-    return this.#alone(async () => {
-      for (const block of this.#blocks) {
-        if (!hasTombstones(block) || block.meta.compaction.deletable === true || !isChosen(block)) continue;
-        const path = await this.#rewrite(block, signal);
-        this.#replace(block, await openLocalBlock(path));
-        if (path !== block.path) removeFolder(block.path);
-      }
-    });
+    return this.#alone(() =>
+      eachOf(this.#blocks, async (block) => {
+        if (!hasTombstones(block) || block.meta.compaction.deletable === true || !isChosen(block)) return;
+        try {
+          await this.#rewrite(block, signal);
+        } catch (error) {
+          if (error instanceof CorruptionError) await this.#mark(block, { failed: true });
+          throw error;
+        }
+      }),
+    );
   }
 
-  /** @returns the folder of the new block, or the old one's, marked. */
-  async #rewrite({ path, meta }: LocalBlock, signal: AbortSignal | undefined): Promise<string> {
+  async #rewrite(block: LocalBlock, signal: AbortSignal | undefined): Promise<void> {
+    const { path, meta } = block;
+    const { log } = this.#env;
     const ulid = createUlid(this.#env.now());
+    const target = {
+      path: join(this.folder, ulid),
+      ulid,
+      compaction: rewrittenCompaction(meta),
+      onDamagedExtras: (err: Error) => log.error({ err, block: meta.ulid }, "exemplars of the block are lost"),
+    };
     const bytes = openBlockFolder(path);
     let written: WrittenBlock | undefined;
     try {
-      const target = {
-        path: join(this.folder, ulid),
-        ulid,
-        compaction: rewrittenCompaction(meta),
-        onDamagedExtras: (err: Error) =>
-          this.#env.log.error({ err, block: meta.ulid }, "exemplars of the block are lost"),
-      };
       written = await mergeBlocks([{ meta, bytes }], target, signal);
     } finally {
       bytes.close();
     }
     const about = { block: meta.ulid, store: this.name, numTombstones: meta.stats?.numTombstones };
-    if (written !== undefined) {
-      this.#env.log.info({ ...about, as: ulid }, "block written anew without what is deleted");
-      return written.path;
+    if (written === undefined) {
+      await this.#mark(block, { deletable: true });
+      log.info(about, "all of the block is deleted");
+    } else {
+      await this.#reopen(block, written.path);
+      removeFolder(path);
+      log.info({ ...about, as: ulid }, "block written anew without what is deleted");
     }
-    const marked = { ...meta, compaction: { ...meta.compaction, deletable: true } };
-    writeFileAtomic(join(path, "meta.json"), formatMeta(marked));
-    this.#env.log.info(about, "all of the block is deleted");
-    return path;
+  }
+
+  async #mark(block: LocalBlock, mark: Pick<BlockMeta["compaction"], "deletable" | "failed">): Promise<void> {
+    const { path, meta } = block;
+    writeFileAtomic(join(path, "meta.json"), formatMeta({ ...meta, compaction: { ...meta.compaction, ...mark } }));
+    await this.#reopen(block, path);
+  }
+
+  /** Puts what is in the folder now in the block's place. */
+  async #reopen(block: LocalBlock, path: string): Promise<LocalBlock> {
+    const next = await openLocalBlock(path);
+    this.#replace(block, next);
+    return next;
   }
 
   async #cutAll(onBlock: (block: LocalBlock) => Promise<void>): Promise<void> {
@@ -371,7 +387,9 @@ export class TenantStore implements Store {
     const blocks = this.#blocks;
     if (this.#blockMetadata?.of !== blocks) {
       const newestFirst = blocks.toSorted((a, b) => b.meta.maxTime - a.meta.maxTime);
-      this.#blockMetadata = { of: blocks, answer: metadataOf(newestFirst.map(({ bytes }) => bytes)) };
+      const answer = metadataOf(newestFirst.map(({ bytes }) => bytes));
+      answer.catch(() => (this.#blockMetadata = undefined)); // who asked is told, the next request tries again
+      this.#blockMetadata = { of: blocks, answer };
     }
     const { values, warnings } = await this.#blockMetadata.answer;
     return { values: new Map([...values, ...this.head.metadata()]), warnings };
@@ -398,6 +416,13 @@ export function hasTombstones({ meta }: { readonly meta: BlockMeta }): boolean {
 
 function isInOrder({ meta }: { readonly meta: BlockMeta }): boolean {
   return meta.compaction.hints?.includes(OUT_OF_ORDER_HINT) !== true;
+}
+
+/** Runs `work` for each, one after the other, also when one fails. @throws the first failure, in the end. */
+async function eachOf<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const failures: unknown[] = [];
+  for (const item of items) await work(item).catch((error: unknown) => failures.push(error));
+  if (failures.length > 0) throw failures[0];
 }
 
 /** Calls `then` once the first frame is there, or there is none. */

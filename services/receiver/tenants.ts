@@ -99,19 +99,26 @@ export class Tenants {
         if (!this.#env.stopping.aborted) this.#env.log.error({ err, tenant }, `${what} failed; it is tried again`);
       };
       await store.cut(async () => undefined).catch(failed("cutting the head"));
+      await this.#clean(tenant, store).catch(failed("rewriting a block without what is deleted"));
       await this.#ship(tenant, store).catch(failed("upload of blocks"));
-      await this.#retire(tenant, store);
+      await this.#retire(tenant, store).catch(failed("retention"));
     }
+  }
+
+  /** Tombstones do not travel: what is deleted must be gone before the upload. */
+  async #clean(tenant: string, store: TenantStore): Promise<void> {
+    const shipper = this.#shippers.get(tenant);
+    const isDue = ({ meta }: LocalBlock): boolean =>
+      shipper !== undefined && !shipper.isSent(meta.ulid) && meta.compaction.failed !== true;
+    await store.cleanTombstones(isDue, this.#env.stopping);
   }
 
   async #ship(tenant: string, store: TenantStore): Promise<void> {
     const shipper = this.#shippers.get(tenant);
     if (shipper === undefined) return;
-    const { log, stopping } = this.#env;
-    // Tombstones do not travel: what is deleted must be gone before the upload.
-    await store.cleanTombstones(({ meta }) => !shipper.isSent(meta.ulid), stopping);
+    const { log } = this.#env;
     for (const block of store.blocks) {
-      // Nothing is left of it, or it got them while another was uploaded.
+      // Nothing is left of it, it is corrupt, or it got them while another was uploaded.
       if (hasTombstones(block) || !store.blocks.includes(block)) continue;
       if (block.meta.compaction.level > 1 && !this.#config.uploadCompacted) continue;
       const startedAt = performance.now();
