@@ -417,7 +417,8 @@ function listAnswer({ values, warnings }: Answer<readonly string[]>, limit: numb
   return success(shown, limitWarning(warnings, values.length, limit));
 }
 
-function success(data: unknown, warnings: readonly string[] = []): ApiResponse {
+/** The envelope of an answer. */
+export function success(data: unknown, warnings: readonly string[] = []): ApiResponse {
   const out = new JsonWriter();
   out.raw('{"status":"success","data":');
   out.value(data);

@@ -5,14 +5,16 @@ import {
   fdatasyncSync,
   fstatSync,
   fsyncSync,
+  linkSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readSync,
   renameSync,
   rmSync,
   writeSync,
 } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 
 /** Makes the entries of a folder durable. */
 export function syncFolder(path: string): void {
@@ -69,6 +71,17 @@ export function removeFolder(path: string): void {
   renameSync(path, hidden);
   syncFolder(dirname(path));
   rmSync(hidden, { recursive: true, force: true });
+}
+
+/** A durable copy of a folder whose files are hard links: they must not be written in place. */
+export function linkFolder(from: string, to: string): void {
+  mkdirSync(to, { recursive: true });
+  for (const entry of readdirSync(from, { withFileTypes: true })) {
+    const [source, target] = [join(from, entry.name), join(to, entry.name)];
+    if (entry.isDirectory()) linkFolder(source, target);
+    else linkSync(source, target);
+  }
+  syncFolder(to);
 }
 
 export function ensureFolder(path: string): void {

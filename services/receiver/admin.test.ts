@@ -1,6 +1,8 @@
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { openBlockFolder } from "#libs/tsdb/block/bytes.ts";
+import { verifyBlock } from "#libs/tsdb/block/verify.ts";
 import { framesOf } from "#libs/storeapi/frames.ts";
 import { metaOf, readTestBlock } from "../../test/support/blocks.ts";
 import { append, headFolder, HOUR, MINUTE, seen, T0 } from "../../test/support/head.ts";
@@ -252,6 +254,43 @@ test("a corrupt block keeps neither deletions nor uploads of others back, and is
     body: { status: "error", errorType: "internal", error: `${segment}: corrupt at byte 8: chunk: checksum` },
   });
   await opened.tenants.close();
+});
+
+test("a snapshot has blocks, head and late samples of its moment, and is a data folder", async () => {
+  const opened = openTenants(FLAGS);
+  await fill(opened);
+  await ask(opened, "delete_series", `match[]=m&start=${seconds(100)}&end=${seconds(269)}`);
+  const copyOf = async (query: string): Promise<OpenTenants> => {
+    const { status, body } = await ask(opened, "snapshot", query);
+    const { name } = (body as { data: { name: string } }).data;
+    expect([status, body]).toEqual([200, { status: "success", data: { name } }]);
+    expect(name).toMatch(/^20231114T2200\d\dZ-[0-9a-f]{16}$/);
+    const folder = headFolder();
+    cpSync(join(opened.folder, "t/snapshots", name), join(folder, "t"), { recursive: true });
+    return openTenants(FLAGS, undefined, folder);
+  };
+  const whole = await copyOf("");
+  const blocksOnly = await copyOf("skip_head=true");
+  // What happens to the original now is nothing to them.
+  await ask(opened, "delete_series", "match[]=other");
+  await ask(opened, "clean_tombstones");
+  const left = [...range(0, 100), ...range(270, 300)];
+  expect(await minutesOf(whole)).toEqual(left);
+  expect(await minutesOf(whole, "t", "other")).toEqual(range(0, 300));
+  const inBlocks = [...range(0, 120), ...range(120, 240).filter((minute) => minute % 3 === 1)];
+  expect(await minutesOf(blocksOnly, "t", "other")).toEqual(inBlocks);
+  for (const { path, meta } of (await whole.tenants.get("t")).blocks) {
+    const bytes = openBlockFolder(path);
+    await verifyBlock(bytes, meta, { samples: true });
+    bytes.close();
+  }
+  expect((await ask(opened, "snapshot", "", "nobody")).status).toBe(404);
+  expect((await ask(opened, "snapshot", "skip_head=z")).body).toEqual({
+    status: "error",
+    errorType: "bad_data",
+    error: `invalid parameter "skip_head": unable to parse boolean: strconv.ParseBool: parsing "z": invalid syntax`,
+  });
+  for (const { tenants } of [opened, whole, blocksOnly]) await tenants.close();
 });
 
 interface BucketMeta {

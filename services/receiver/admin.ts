@@ -1,11 +1,11 @@
 /**
- * Prometheus's admin API over one tenant's data on this receiver: `delete_series` and `clean_tombstones`. What a bucket
- * has is not touched: the answer and the log say so when it may hold samples that were to be deleted.
+ * Prometheus's admin API over one tenant's data on this receiver: `delete_series`, `clean_tombstones` and `snapshot`. What a
+ * bucket has is not touched: the answer and the log say so when it may hold samples that were to be deleted.
  */
 import type { Env } from "#libs/kit/env.ts";
 import { BadRequestError, messageOf, NotFoundError, UnavailableError } from "#libs/kit/errors.ts";
 import { formatMatcher, type MatcherSpec } from "#libs/model/matcher.ts";
-import { type ApiRequest, type ApiResponse, errorResponse } from "#libs/promapi/api.ts";
+import { type ApiRequest, type ApiResponse, errorResponse, success } from "#libs/promapi/api.ts";
 import { invalid, Params } from "#libs/promapi/params.ts";
 import { parseSelector } from "#libs/promql/parser/parser.ts";
 import type { Tenants } from "./tenants.ts";
@@ -23,28 +23,34 @@ export async function answerAdmin(
 ): Promise<ApiResponse> {
   // As Prometheus: unavailable, and yet 500.
   if (!isEnabled) return { ...errorResponse(new UnavailableError("admin APIs disabled")), status: 500 };
+  const { path, tenant } = request;
+  const params = new Params(request.query, request.form);
   try {
-    const warning = await act(request, tenants, env);
-    const headers: ApiResponse["headers"] = warning === undefined ? {} : { warning: `299 cairn "${warning}"` };
-    return { status: 204, headers, body: new Uint8Array(0) };
+    switch (path) {
+      case "admin/tsdb/delete_series": {
+        const warning = await deleteSeries(tenant, params, tenants, env);
+        return warning === undefined ? DONE : { ...DONE, headers: { warning: `299 cairn "${warning}"` } };
+      }
+      case "admin/tsdb/clean_tombstones":
+        await (await tenants.find(tenant))?.cleanTombstones(() => true, env.stopping);
+        return DONE;
+      case "admin/tsdb/snapshot": {
+        const withHead = !skipsHead(params);
+        const store = await tenants.find(tenant);
+        if (store === undefined) throw new NotFoundError(`tenant ${tenant} has no data on this receiver`);
+        return success({ name: await store.snapshot(withHead) });
+      }
+      default:
+        throw new NotFoundError(`/api/v1/${path} is not served here`);
+    }
   } catch (error) {
     return errorResponse(error);
   }
 }
 
-/** @returns what was asked for and is not done. */
-async function act({ path, tenant, query, form }: ApiRequest, tenants: Tenants, env: Env): Promise<string | undefined> {
-  switch (path) {
-    case "admin/tsdb/delete_series":
-      return deleteSeries(tenant, new Params(query, form), tenants, env);
-    case "admin/tsdb/clean_tombstones":
-      await (await tenants.find(tenant))?.cleanTombstones(() => true, env.stopping);
-      return undefined;
-    default:
-      throw new NotFoundError(`/api/v1/${path} is not served here`);
-  }
-}
+const DONE: ApiResponse = { status: 204, headers: {}, body: new Uint8Array(0) };
 
+/** @returns what was asked for and is not done. */
 async function deleteSeries(tenant: string, params: Params, tenants: Tenants, env: Env): Promise<string | undefined> {
   const texts = params.all("match[]");
   if (texts.length === 0) throw new BadRequestError("no match[] parameter provided");
@@ -65,6 +71,14 @@ async function deleteSeries(tenant: string, params: Params, tenants: Tenants, en
       : "samples in the bucket stay: it may have some of before this receiver's";
   env.log.warn({ ...asked, sent }, warning);
   return warning;
+}
+
+function skipsHead(params: Params): boolean {
+  try {
+    return params.boolean("skip_head", false);
+  } catch (error) {
+    throw new BadRequestError(messageOf(error).replace(": ", ": unable to parse boolean: "));
+  }
 }
 
 function selectorOf(text: string): readonly MatcherSpec[] {

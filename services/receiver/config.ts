@@ -27,7 +27,7 @@ export const receiverOptions = {
   enableAdminApi: boolean(
     "web.enable-admin-api",
     false,
-    "Serves /api/v1/admin/tsdb/delete_series and clean_tombstones on --http-address. Who reaches it can delete a tenant's local data.",
+    "Serves /api/v1/admin/tsdb/delete_series, clean_tombstones and snapshot on --http-address. Who reaches it can delete a tenant's local data.",
   ),
   retentionMs: duration(
     "tsdb.retention",

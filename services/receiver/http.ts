@@ -26,7 +26,7 @@ export function addWriteRoutes(app: FastifyInstance, receiver: Peer, config: Ten
   }
 }
 
-const ADMIN_PATHS = ["admin/tsdb/delete_series", "admin/tsdb/clean_tombstones"];
+const ADMIN_PATHS = ["admin/tsdb/delete_series", "admin/tsdb/clean_tombstones", "admin/tsdb/snapshot"];
 
 /**
  * Prometheus's admin API, answered on the ingest thread; forms must be parsed as strings. Without CORS: pages of other

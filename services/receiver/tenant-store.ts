@@ -40,7 +40,7 @@ import { createUlid, isUlid } from "#libs/tsdb/block/ulid.ts";
 import type { WrittenBlock } from "#libs/tsdb/block/writer.ts";
 import { mergeBlocks } from "#libs/tsdb/compact/merge-blocks.ts";
 import { rewrittenCompaction } from "#libs/tsdb/compact/plan.ts";
-import { removeFolder, writeFileAtomic } from "#libs/tsdb/files.ts";
+import { ensureFolder, linkFolder, removeFolder, syncFolder, writeFileAtomic } from "#libs/tsdb/files.ts";
 import { OUT_OF_ORDER_HINT } from "#libs/tsdb/head/cut.ts";
 import { Head } from "#libs/tsdb/head/head.ts";
 import type { SeriesFrame } from "#libs/tsdb/series/frame.ts";
@@ -229,6 +229,25 @@ export class TenantStore implements Store {
     const next = await openLocalBlock(path);
     this.#replace(block, next);
     return next;
+  }
+
+  /**
+   * Puts all data into a new folder below `snapshots`, which is a Prometheus data folder: blocks as hard links, and the
+   * head's samples as a block of their own. @returns the folder's name.
+   */
+  snapshot(withHead: boolean): Promise<string> {
+    return this.#alone(async () => {
+      const now = this.#env.now();
+      const stamp = new Date(now).toISOString().replaceAll(/[-:]|\.\d+/g, "");
+      const name = `${stamp}-${Buffer.from(crypto.getRandomValues(new Uint8Array(8))).toString("hex")}`;
+      const folder = join(this.folder, "snapshots", name);
+      ensureFolder(folder);
+      for (const { path, meta } of this.#blocks) linkFolder(path, join(folder, meta.ulid));
+      if (withHead) await this.head.copyTo(folder, createUlid(now));
+      syncFolder(join(this.folder, "snapshots"));
+      this.#env.log.info({ store: this.name, folder }, "snapshot made");
+      return name;
+    });
   }
 
   async #cutAll(onBlock: (block: LocalBlock) => Promise<void>): Promise<void> {

@@ -1,7 +1,9 @@
 /** Series are deleted over HTTP where queries are asked, at once and for good. */
+import { execFileSync } from "node:child_process";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { ask, run, startCairn, temporaryFolder, until } from "../support/process.ts";
+import { ask, describeWith, run, startCairn, temporaryFolder, until } from "../support/process.ts";
 import { write } from "../support/write.ts";
 
 const { path, cleanup } = temporaryFolder("admin");
@@ -66,6 +68,39 @@ test("delete_series and clean_tombstones, per tenant, also after a restart and a
   cairn = await startCairn(path);
   expect([await count("gone"), await count("kept")]).toEqual(["50", "100"]);
   expect(await cairn.stop()).toBe(0);
+});
+
+describeWith("promtool", "snapshots over HTTP", () => {
+  test("promtool reads a snapshot that was made while samples came", async () => {
+    const { path: folder, cleanup: remove } = temporaryFolder("admin-snapshot");
+    try {
+      const cairn = await startCairn(folder, ["--web.enable-admin-api"]);
+      const send = (from: number, count: number): Promise<Response> =>
+        write(
+          cairn.remoteWrite,
+          Array.from({ length: 500 }, (_, k) => ({
+            labels: { __name__: "m", k: String(k) },
+            samples: Array.from({ length: count }, (__, i) => [(SECONDS + from + i) * 1000, i] as const),
+          })),
+        );
+      expect((await send(0, 200)).status).toBe(204);
+      const answer = fetch(`${cairn.http}/prometheus/api/v1/admin/tsdb/snapshot`, { method: "POST" });
+      for (let i = 0; i < 20; i++) expect((await send(200 + i, 1)).status).toBe(204);
+      const { data } = (await (await answer).json()) as { data: { name: string } };
+      expect(await cairn.stop()).toBe(0);
+      const snapshot = join(folder, "receive/default-tenant/snapshots", data.name);
+      mkdirSync(join(snapshot, "wal"));
+      const dump = execFileSync("promtool", ["tsdb", "dump", snapshot], { maxBuffer: 1 << 28 })
+        .toString()
+        .trim()
+        .split("\n");
+      // Of every series as many: whole requests.
+      expect(dump.length % 500).toBe(0);
+      expect(dump.length).toBeGreaterThanOrEqual(200 * 500);
+    } finally {
+      remove();
+    }
+  });
 });
 
 test("a receiver alone answers on its own HTTP port", async () => {

@@ -49,6 +49,34 @@ export async function cutRange(
   }
 }
 
+/**
+ * All samples that the head has now, late ones among them, as a block that the head knows nothing of. Undefined when
+ * there are none. Not while it is truncated.
+ */
+export async function copyHead(
+  state: HeadState,
+  blocksFolder: string,
+  ulid: string,
+): Promise<WrittenBlock | undefined> {
+  const { series, late } = state;
+  const slices = new Slices(10);
+  const candidates = Uint32Array.from({ length: series.count }, (_, slot) => slot);
+  const slots = await sortByLabels(series, candidates, slices);
+  // Of one moment, together with the view.
+  const minTime = Math.min(state.mint, late.mint);
+  const maxTime = Math.max(state.maxt, late.maxt) + 1;
+  const view = new ReadView(series, slots, state.files, late, state.tombstones);
+  try {
+    const identity = { ulid, minTime, maxTime, compaction: { level: 1, sources: [ulid] } };
+    return await writeBlock(blocksFolder, identity, state, slots, slices, {
+      has: () => true,
+      chunks: (i) => view.chunks(i, -Infinity, Infinity, true),
+    });
+  } finally {
+    view.release();
+  }
+}
+
 /** Chunks of out-of-order samples by ref, none of which changes any more. */
 export type LateChunks = ReadonlyMap<number, readonly FullChunk[]>;
 

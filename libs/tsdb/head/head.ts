@@ -26,7 +26,7 @@ import { METADATA_TYPES, type RefInterval, type RefMetadata } from "../wal/recor
 import { WalWriter } from "../wal/writer.ts";
 import { rangeEnd } from "./chunk-end.ts";
 import { ChunkReads, entryOffset } from "./chunk-files.ts";
-import { cutLateChunks, cutRange, type LateChunks } from "./cut.ts";
+import { copyHead, cutLateChunks, cutRange, type LateChunks } from "./cut.ts";
 import { sortByLabels } from "./series-order.ts";
 import { type Exemplar, EXEMPLAR_OUTCOME, type ExemplarOutcome, type SeriesExemplars } from "./exemplars.ts";
 import { LogBatch } from "./log-batch.ts";
@@ -475,6 +475,11 @@ export class Head implements PostingsSource {
    */
   async cutBlock(blocksFolder: string, ulid: string): Promise<WrittenBlock | undefined> {
     return cutRange(this.#state, blocksFolder, ulid, this.#state.mint, this.cutEnd);
+  }
+
+  /** Writes all samples into a block below `blocksFolder` and keeps them. Not while it is truncated. */
+  async copyTo(blocksFolder: string, ulid: string): Promise<WrittenBlock | undefined> {
+    return copyHead(this.#state, blocksFolder, ulid);
   }
 
   /** Whether there are out-of-order samples to cut. */
