@@ -157,6 +157,8 @@ export class TenantStore implements Store {
   deleteSeries(selectors: readonly (readonly MatcherSpec[])[], mint: number, maxt: number): Promise<Deletion> {
     const own = this.#ownMatchers(selectors);
     return this.#alone(async () => {
+      // Replay passes over deletions of times that blocks have: for what is late to them, a block must say it.
+      if (this.head.hasLateOfBlocks(mint, maxt)) await this.#cutLate();
       let seriesInHead = 0;
       for (const matchers of own) seriesInHead += await this.head.deleteSeries(matchers, mint, maxt);
       await this.head.durable();
@@ -252,28 +254,41 @@ export class TenantStore implements Store {
 
   async #cutAll(onBlock: (block: LocalBlock) => Promise<void>): Promise<void> {
     while (this.head.isCuttable) {
-      const startedAt = performance.now();
       const end = this.head.cutEnd;
-      const nextUlid = (): string => createUlid(this.#env.now());
       // First: truncation forgets the log that late samples may have been recovered from.
-      const late = this.head.hasLate ? await this.head.cutLate(this.folder, nextUlid) : undefined;
-      const inOrder = await this.head.cutBlock(this.folder, nextUlid());
-      const written = [...(late?.blocks ?? []), ...(inOrder === undefined ? [] : [inOrder])];
-      const blocks = await Promise.all(written.map(({ path }) => openLocalBlock(path)));
-      this.#blocks = [...this.#blocks, ...blocks];
-      if (late !== undefined) await this.head.dropLate(late);
+      const blocks = await this.#cutLate();
+      const startedAt = performance.now();
+      const written = await this.head.cutBlock(this.folder, createUlid(this.#env.now()));
+      blocks.push(...(await this.#adopt(written === undefined ? [] : [written], startedAt)));
       await this.head.truncate(end);
-      const tookMs = Math.round(performance.now() - startedAt);
-      for (const block of blocks) {
-        const { ulid, minTime, maxTime, stats, compaction } = block.meta;
-        const { hints } = compaction;
-        this.#env.log.info(
-          { block: ulid, store: this.name, minTime, maxTime, ...stats, ...(hints && { hints }), tookMs },
-          "head cut into a block",
-        );
-        await onBlock(block);
-      }
+      for (const block of blocks) await onBlock(block);
     }
+  }
+
+  /** Cuts all late samples. */
+  async #cutLate(): Promise<LocalBlock[]> {
+    if (!this.head.hasLate) return [];
+    const startedAt = performance.now();
+    const late = await this.head.cutLate(this.folder, () => createUlid(this.#env.now()));
+    const blocks = await this.#adopt(late.blocks, startedAt);
+    await this.head.dropLate(late);
+    return blocks;
+  }
+
+  /** Serves blocks cut from the head. */
+  async #adopt(written: readonly WrittenBlock[], startedAt: number): Promise<LocalBlock[]> {
+    const blocks = await Promise.all(written.map(({ path }) => openLocalBlock(path)));
+    this.#blocks = [...this.#blocks, ...blocks];
+    const tookMs = Math.round(performance.now() - startedAt);
+    for (const { meta } of blocks) {
+      const { ulid, minTime, maxTime, stats, compaction } = meta;
+      const { hints } = compaction;
+      this.#env.log.info(
+        { block: ulid, store: this.name, minTime, maxTime, ...stats, ...(hints && { hints }), tookMs },
+        "head cut into a block",
+      );
+    }
+    return blocks;
   }
 
   /** The block whose end tells a restart where the head begins. */

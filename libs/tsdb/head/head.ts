@@ -487,6 +487,12 @@ export class Head implements PostingsSource {
     return this.#state.late.count > 0;
   }
 
+  /** Whether some of them are in [mint, maxt] and older than what else the head takes. */
+  hasLateOfBlocks(mint: number, maxt: number): boolean {
+    const { late, minValidTime } = this.#state;
+    return this.hasLate && late.maxt >= mint && late.mint <= maxt && late.mint < minValidTime;
+  }
+
   /**
    * Writes the out-of-order samples into blocks of aligned ranges, which may overlap others, by slices. Call `dropLate`
    * once they are kept.
