@@ -178,6 +178,25 @@ test("what is deleted before its upload does not get to the bucket", async () =>
   await opened.tenants.close();
 });
 
+test("a deletion that a kill kept out of meta.json holds, and is kept from the bucket", async () => {
+  const bucket = new FlakyBucket();
+  let opened = openTenants(FLAGS, bucket);
+  await fill(opened);
+  const { newestInOrder } = await opened.tenants.get("t");
+  const metaFile = join(newestInOrder!.path, "meta.json");
+  const before = readFileSync(metaFile);
+  await ask(opened, "delete_series", `match[]=m&start=${seconds(0)}&end=${seconds(60)}`);
+  await opened.tenants.close();
+  writeFileSync(metaFile, before);
+  opened = openTenants(FLAGS, bucket, opened.folder);
+  await opened.tenants.openExisting();
+  await opened.tenants.maintain();
+  expect(await minutesOf(opened)).toEqual(range(61, 300));
+  const uploaded = (await metasIn(bucket)).map(({ stats }) => stats.numSamples);
+  expect(uploaded.reduce((sum, count) => sum + count, 0)).toBe(2 * (80 + 80) - 61);
+  await opened.tenants.close();
+});
+
 test("what the bucket has stays, is told, and does not get there twice", async () => {
   const bucket = new FlakyBucket();
   const opened = openTenants(FLAGS, bucket);
@@ -221,6 +240,7 @@ test("the newest block stays when all of it is deleted, for a restart begins beh
   await opened.tenants.maintain();
   await opened.tenants.close();
   opened = openTenants({}, bucket, opened.folder);
+  await opened.tenants.openExisting();
   await opened.tenants.maintain();
   const again = await opened.tenants.get("t");
   expect(await minutesOf(opened)).toEqual(range(120, 200));

@@ -123,6 +123,7 @@ for (let run = 0; run < RUNS; run++) {
         cpSync(opened.folder, copy, { recursive: true });
         await opened.tenants.close();
         opened = openTenants(FLAGS, bucket, copy);
+        await opened.tenants.openExisting();
       }
       await check(opened, model, what);
     }

@@ -14,6 +14,8 @@ import { type BlockMeta, formatMeta, type ThanosMeta } from "#libs/tsdb/block/me
 import { writeFileAtomic } from "#libs/tsdb/files.ts";
 import type { LocalBlock } from "./tenant-store.ts";
 
+export type ShippedBlock = Pick<LocalBlock, "path" | "meta">;
+
 const STATE_FILE = "thanos.shipper.json";
 
 export class Shipper {
@@ -43,7 +45,7 @@ export class Shipper {
    * Uploads a block unless it is in the bucket, or the one is that it was rewritten from: that would put its samples
    * there twice.
    */
-  async upload(block: LocalBlock, nowMs: number): Promise<"sent" | "there" | "origin there"> {
+  async upload(block: ShippedBlock, nowMs: number): Promise<"sent" | "there" | "origin there"> {
     const { ulid, compaction } = block.meta;
     if (this.#uploaded.has(ulid)) return "there";
     this.#underWay = ulid;
@@ -66,7 +68,7 @@ export class Shipper {
     return false;
   }
 
-  async #send(block: LocalBlock, nowMs: number): Promise<void> {
+  async #send(block: ShippedBlock, nowMs: number): Promise<void> {
     const { ulid } = block.meta;
     const segments = readdirSync(join(block.path, "chunks")).sort();
     for (const segment of segments)
@@ -77,7 +79,7 @@ export class Shipper {
     await this.#bucket.put(`${ulid}/meta.json`, Buffer.from(formatMeta(this.#uploadMeta(block, segments, nowMs))));
   }
 
-  #uploadMeta(block: LocalBlock, segments: readonly string[], nowMs: number): BlockMeta {
+  #uploadMeta(block: ShippedBlock, segments: readonly string[], nowMs: number): BlockMeta {
     const sizeOf = (name: string): number => statSync(join(block.path, name)).size;
     const own = existsSync(join(block.path, EXTRAS_FILE)) ? [EXTRAS_FILE] : [];
     const thanos: ThanosMeta = {

@@ -36,6 +36,7 @@ import { type BlockMeta, formatMeta, readMeta } from "#libs/tsdb/block/meta.ts";
 import { deleteSeries } from "#libs/tsdb/block/delete-series.ts";
 import { type BlockReader, openBlock } from "#libs/tsdb/block/reader.ts";
 import { folderBytes, removeLeftovers } from "#libs/tsdb/block/retention.ts";
+import { readTombstones } from "#libs/tsdb/block/tombstones.ts";
 import { createUlid, isUlid } from "#libs/tsdb/block/ulid.ts";
 import type { WrittenBlock } from "#libs/tsdb/block/writer.ts";
 import { mergeBlocks } from "#libs/tsdb/compact/merge-blocks.ts";
@@ -54,6 +55,8 @@ export interface LocalBlock {
   readonly reader: BlockReader;
   /** What the reader reads; its to close. */
   readonly bytes: BlockBytes;
+  /** By its file: a crash can keep meta.json from saying so. */
+  readonly hasTombstones: boolean;
   /** Of all its files. */
   readonly sizeBytes: number;
 }
@@ -181,7 +184,7 @@ export class TenantStore implements Store {
   cleanTombstones(isChosen: (block: LocalBlock) => boolean, signal?: AbortSignal): Promise<void> {
     return this.#alone(() =>
       eachOf(this.#blocks, async (block) => {
-        if (!hasTombstones(block) || block.meta.compaction.deletable === true || !isChosen(block)) return;
+        if (!block.hasTombstones || block.meta.compaction.deletable === true || !isChosen(block)) return;
         try {
           await this.#rewrite(block, signal);
         } catch (error) {
@@ -444,10 +447,6 @@ export class TenantStore implements Store {
 
 const HEAD_FOLDERS = ["wal", "wbl", "chunks_head"];
 
-export function hasTombstones({ meta }: { readonly meta: BlockMeta }): boolean {
-  return (meta.stats?.numTombstones ?? 0) > 0;
-}
-
 function isInOrder({ meta }: { readonly meta: BlockMeta }): boolean {
   return meta.compaction.hints?.includes(OUT_OF_ORDER_HINT) !== true;
 }
@@ -495,5 +494,12 @@ async function openLocalBlock(path: string): Promise<LocalBlock> {
   const file = join(path, "meta.json");
   const meta = readMeta(readFileSync(file, "utf8"), file);
   const bytes = openBlockFolder(path);
-  return { path, meta, reader: await openBlock(meta, bytes), bytes, sizeBytes: folderBytes(path) };
+  return {
+    path,
+    meta,
+    reader: await openBlock(meta, bytes),
+    bytes,
+    hasTombstones: readTombstones(join(path, "tombstones")).size > 0,
+    sizeBytes: folderBytes(path),
+  };
 }

@@ -14,7 +14,7 @@ import { ensureFolder } from "#libs/tsdb/files.ts";
 import type { ReceiverConfig } from "./config.ts";
 import { Shipper } from "./shipper.ts";
 import { type StorageMetrics, storageMetrics } from "./storage-metrics.ts";
-import { hasTombstones, type LocalBlock, TenantStore } from "./tenant-store.ts";
+import { type LocalBlock, TenantStore } from "./tenant-store.ts";
 
 const BLOCK_RANGE_MS = 2 * 3_600_000;
 
@@ -119,7 +119,7 @@ export class Tenants {
     const { log } = this.#env;
     for (const block of store.blocks) {
       // Nothing is left of it, it is corrupt, or it got them while another was uploaded.
-      if (hasTombstones(block) || !store.blocks.includes(block)) continue;
+      if (block.hasTombstones || !store.blocks.includes(block)) continue;
       if (block.meta.compaction.level > 1 && !this.#config.uploadCompacted) continue;
       const startedAt = performance.now();
       const outcome = await shipper.upload(block, this.#env.now()).catch((error: unknown) => {
