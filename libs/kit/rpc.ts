@@ -11,6 +11,8 @@ import type { MessagePort, Transferable } from "node:worker_threads";
 import { errorFromWire, errorToWire, UnavailableError, type WireError } from "./errors.ts";
 
 const STREAM_WINDOW = 8;
+/** Items taken before the producer is told: a message costs 20 µs, and a short stream needs none. */
+const CREDIT_ITEMS = STREAM_WINDOW / 2;
 
 /** A value with the buffers in it that move instead of being copied. */
 export class Transfer<T> {
@@ -35,7 +37,8 @@ export interface Peer {
 
 type Message =
   | { kind: "call" | "stream"; id: number; method: string; argument: unknown }
-  | { kind: "cancel" | "credit" | "end"; id: number }
+  | { kind: "cancel" | "end"; id: number }
+  | { kind: "credit"; id: number; items: number }
   | { kind: "result" | "item"; id: number; value: unknown }
   | { kind: "error"; id: number; error: WireError };
 
@@ -80,8 +83,8 @@ export function serveRpc(port: MessagePort, handlers: Handlers): void {
     }
     const state = running.get(message.id);
     if (state === undefined) return;
-    if (message.kind === "cancel") state.abort.abort();
-    else state.credit++;
+    if (message.kind !== "credit") state.abort.abort();
+    else state.credit += message.items;
     state.wake();
   });
 }
@@ -131,6 +134,7 @@ export class RpcClient implements Peer {
 
   async *stream<R>(method: string, argument: unknown, signal?: AbortSignal): AsyncGenerator<R> {
     const items: R[] = [];
+    let taken = 0;
     let wake = (): void => undefined;
     let ended = false;
     let failure: Error | undefined;
@@ -152,7 +156,10 @@ export class RpcClient implements Peer {
       for (;;) {
         const item = items.shift();
         if (item !== undefined) {
-          this.#port.postMessage({ kind: "credit", id } satisfies Message);
+          if (++taken === CREDIT_ITEMS && !ended) {
+            this.#port.postMessage({ kind: "credit", id, items: taken } satisfies Message);
+            taken = 0;
+          }
           yield item;
         } else if (ended) {
           if (failure !== undefined) throw failure;

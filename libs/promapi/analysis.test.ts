@@ -69,11 +69,11 @@ test("query_range_explain: the operators as Thanos tells them, and the plan befo
   expect(answer.data).toEqual({
     name: "*",
     children: [
-      { name: "sum", children: [{ name: "select x", children: [] }] },
+      { name: "sum", children: [{ name: "select x (labels __name__ only)", children: [] }] },
       { name: "3", children: [] },
     ],
     before: "*\n  sum\n    select x\n  ()\n    +\n      1\n      2",
-    after: "*\n  sum\n    select x\n  3",
+    after: "*\n  sum\n    select x (labels __name__ only)\n  3",
   });
 });
 
@@ -106,12 +106,14 @@ test("analyze: what each operator did", async () => {
     children: [
       {
         ...shared,
-        children: [{ ...sum, children: [{ ...rate, children: [{ name: "select x[2m]", children: [] }] }] }],
+        children: [{ ...sum, children: [{ ...rate, children: [{ name: "select x[2m] (no labels)", children: [] }] }] }],
       },
       // The second has not been evaluated.
       {
         ...shared,
-        children: [{ name: "sum", children: [{ name: "rate", children: [{ name: "select x[2m]", children: [] }] }] }],
+        children: [
+          { name: "sum", children: [{ name: "rate", children: [{ name: "select x[2m] (no labels)", children: [] }] }] },
+        ],
       },
     ],
   });

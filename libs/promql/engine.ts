@@ -6,7 +6,6 @@
  * It keeps nothing between queries. CPU work is done in slices of 10 ms, so that cancellation and other queries get
  * their turn; a query stops at its timeout wherever it is.
  */
-import { setTimeout as sleep } from "node:timers/promises";
 import { BadRequestError, ExecutionError, TimeoutError } from "#libs/kit/errors.ts";
 import { Slices } from "#libs/kit/slices.ts";
 import { compareLabels, type Labels } from "#libs/model/labels.ts";
@@ -48,6 +47,9 @@ export interface EngineOptions {
   /** Of the planner, instead of all: tests compare. */
   readonly passes?: readonly Pass[] | undefined;
 }
+
+/** A timer of more would go off at once. */
+const TIMER_MAX_MS = 2 ** 31 - 1;
 
 export interface RangeParams {
   readonly startMs: number;
@@ -163,17 +165,16 @@ export class Engine {
     const startedAt = performance.now();
     const timeoutMs = Math.min(options.timeoutMs ?? Infinity, this.#options.timeoutMs);
     const timeout = new AbortController();
-    const done = new AbortController();
     const stop = AbortSignal.any([signal, timeout.signal]);
-    void sleep(timeoutMs, undefined, { signal: done.signal }).then(
-      () => timeout.abort(new TimeoutError("query timed out in expression evaluation")),
-      () => undefined, // the query was faster
-    );
     const annotations = new Annotations(query);
     const budget = new QueryBudget(this.#options.samplesMax, this.#options.memoryBytesMax ?? Infinity);
     const statistics = options.statistics === true ? new Statistics(budget) : undefined;
     const range = { startMs: steps.startMs, endMs, stepMs: steps.stepMs };
     const plan = planQuery(expr, range, query, this.#options.passes);
+    const timer = setTimeout(
+      () => timeout.abort(new TimeoutError("query timed out in expression evaluation")),
+      Math.min(timeoutMs, TIMER_MAX_MS),
+    );
     try {
       const value = await evaluate(plan.expr, {
         evaluator: statistics?.evaluator ?? EVALUATOR,
@@ -206,7 +207,7 @@ export class Engine {
         },
       };
     } finally {
-      done.abort();
+      clearTimeout(timer);
     }
   }
 }

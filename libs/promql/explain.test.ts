@@ -25,7 +25,7 @@ describe("a plan before and after", () => {
       "      2",
       "      50",
     ],
-    ["/", "  sum by (job)", "    rate", '      select x{a=~"2",b="1"}[10m] offset 1m', "  100"],
+    ["/", "  sum by (job)", "    rate", '      select x{a=~"2",b="1"}[10m] offset 1m (labels job only)', "  100"],
   );
   check(
     "x - on (a) group_left (b) max_over_time(sum(x)[5m:1m]) + sum(x @ end())",
@@ -47,10 +47,10 @@ describe("a plan before and after", () => {
       "    max_over_time",
       "      subquery [5m:1m]",
       "        sum",
-      "          select x",
+      "          select x (labels __name__ only)",
       "  once for all steps",
       "    sum",
-      "      select x @ 3600.000",
+      "      select x @ 3600.000 (labels __name__ only)",
     ],
   );
   check(

@@ -86,9 +86,10 @@ function nameOf(expr: Expr): string {
   }
 }
 
-function remarks({ statsOnly, matchers }: VectorSelector): string {
+function remarks({ statsOnly, labels, matchers }: VectorSelector): string {
   const found = [
     statsOnly === true ? "of histograms count and sum only" : "",
+    labels === undefined ? "" : labels.length === 0 ? "no labels" : `labels ${labels.join(", ")} only`,
     selectsNothing(matchers) ? "matchers contradict: stores are not asked" : "",
   ].filter((text) => text !== "");
   return found.length === 0 ? "" : ` (${found.join("; ")})`;

@@ -12,6 +12,10 @@ export interface SelectRequest {
   readonly func: string;
   readonly stepMs: number;
   readonly rangeMs: number;
+  /** Only the newest sample up to `maxt` of each series is looked at, stale or not: others may be left out. */
+  readonly newestOnly?: boolean | undefined;
+  /** Sorted. Set when no others are looked at: `labels` may leave them out, and give equal sets as the same array. */
+  readonly labels?: readonly string[] | undefined;
 }
 
 /** Some series, walked once, front to back. */
@@ -26,8 +30,9 @@ export interface SeriesBatch {
 }
 
 export interface FloatBatch {
-  /** Of all series, in order. */
-  readonly labels: readonly Labels[];
+  readonly count: number;
+  /** Of series `i`, also once the batch was given away. */
+  labels(i: number): Labels;
   /** Encoded. */
   readonly bytes: number;
   /** The series as a message and the buffers to transfer with it; the batch is not to be touched any more. */

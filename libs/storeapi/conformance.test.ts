@@ -255,6 +255,31 @@ describe("fan-out", () => {
     expect(partial).toEqual({ series: [['{__name__="a"}', [1]]], warnings: ["store broken: disk on fire"] });
   });
 
+  test("a block that one store holds is not asked of others, but of that one", async () => {
+    const asked: (readonly [string, readonly string[] | undefined, readonly string[] | undefined])[] = [];
+    const store = (name: string, blocks: readonly string[] | undefined): Store => ({
+      ...failing,
+      name,
+      info: async () => ({ componentType: name, labelSets: [], mint: 0, maxt: 9, supportsWithoutLabels: true, blocks }),
+      // oxlint-disable-next-line require-yield -- it has nothing
+      async *series({ heldBlocks, withoutBlocks }) {
+        asked.push([name, heldBlocks, withoutBlocks]);
+      },
+    });
+    const all = [m("__name__", "=", "a")];
+    const nested = proxy(store("a", ["1", "2"]), store("b", ["3"]));
+    await read(proxy(nested, store("bucket", undefined)), request(all, { mint: 0, maxt: 9 }));
+    expect(asked.toSorted(([a], [b]) => (a < b ? -1 : 1))).toEqual([
+      ["a", ["1", "2", "3"], undefined],
+      ["b", ["1", "2", "3"], undefined],
+      ["bucket", undefined, ["1", "2", "3"]],
+    ]);
+    // One that is not asked, because of its time, holds nothing.
+    asked.length = 0;
+    await read(proxy(nested, store("bucket", undefined)), request(all, { mint: 20, maxt: 29 }));
+    expect(asked).toEqual([]);
+  });
+
   test("a store whose labels contradict is not asked", async () => {
     const elsewhere: Store = {
       ...failing,

@@ -16,6 +16,8 @@ export interface KnownStore {
   readonly store: Store;
   /** Undefined while it could not be asked. */
   readonly info: StoreInfo | undefined;
+  /** Asked whatever `info` says, which may be some seconds old: one that can have new data at any moment. */
+  readonly always?: boolean | undefined;
 }
 
 /** Whether a store can have series that match: its time overlaps and not every label set contradicts a matcher. */
@@ -34,10 +36,14 @@ export function canHave(info: StoreInfo, mint: number, maxt: number, matchers: r
 export class ProxyStore implements Store {
   readonly name: string;
   readonly #componentType: string;
-  readonly #stores: () => Promise<readonly KnownStore[]>;
+  readonly #stores: () => readonly KnownStore[] | Promise<readonly KnownStore[]>;
 
   /** `stores` is asked at every request, so that what comes and goes is seen at once. */
-  constructor(name: string, componentType: string, stores: () => Promise<readonly KnownStore[]>) {
+  constructor(
+    name: string,
+    componentType: string,
+    stores: () => readonly KnownStore[] | Promise<readonly KnownStore[]>,
+  ) {
     this.name = name;
     this.#componentType = componentType;
     this.#stores = stores;
@@ -52,21 +58,22 @@ export class ProxyStore implements Store {
       mint: infos.reduce((min, info) => Math.min(min, info.mint), TIME_MAX),
       maxt: infos.reduce((max, info) => Math.max(max, info.maxt), TIME_MIN),
       supportsWithoutLabels: true,
+      blocks: infos.flatMap(({ blocks }) => blocks ?? []),
     };
   }
 
   /** The stores to ask. One that cannot be asked about itself may have anything. */
-  async #candidates(mint: number, maxt: number, matchers: readonly MatcherSpec[]): Promise<Store[]> {
+  async #candidates({ mint, maxt, matchers }: LabelRequest | SeriesRequest): Promise<readonly KnownStore[]> {
     const known = await this.#stores();
-    return known
-      .filter(({ info }) => info === undefined || canHave(info, mint, maxt, matchers))
-      .map(({ store }) => store);
+    return known.filter(
+      ({ info, always }) => info === undefined || always === true || canHave(info, mint, maxt, matchers),
+    );
   }
 
   async *series(request: SeriesRequest, signal: AbortSignal): AsyncGenerator<StoreItem> {
-    const stores = await this.#candidates(request.mint, request.maxt, request.matchers);
+    const stores = await this.#candidates(request);
     if (stores.length === 0) return;
-    const streams = stores.map((store) => guarded(store, request, signal));
+    const streams = dividedBlocks(request, stores).map(([store, own]) => guarded(store, own, signal));
     const merged = mergeItems(streams);
     if (request.limit === 0) yield* merged;
     else yield* limited(merged, request.limit);
@@ -81,9 +88,9 @@ export class ProxyStore implements Store {
   }
 
   async #join(request: LabelRequest, ask: (store: Store) => Promise<LabelAnswer>): Promise<LabelAnswer> {
-    const stores = await this.#candidates(request.mint, request.maxt, request.matchers);
+    const stores = await this.#candidates(request);
     const answers = await Promise.all(
-      stores.map(async (store): Promise<LabelAnswer> => {
+      stores.map(async ({ store }): Promise<LabelAnswer> => {
         try {
           return await ask(store);
         } catch (error) {
@@ -94,6 +101,22 @@ export class ProxyStore implements Store {
     );
     return joinAnswers(answers, request.limit);
   }
+}
+
+/**
+ * The request of each store: a block that one of them holds locally is not read from the bucket besides. With chunks
+ * alone: reading names twice is cheap.
+ */
+function dividedBlocks(request: SeriesRequest, stores: readonly KnownStore[]): [Store, SeriesRequest][] {
+  const held = stores.flatMap(({ info }) => info?.blocks ?? []);
+  const { heldBlocks, withoutBlocks = [] } = request;
+  if (held.length === 0 || request.skipChunks) return stores.map(({ store }) => [store, request]);
+  return stores.map(({ store, info }) => [
+    store,
+    info?.blocks === undefined
+      ? { ...request, withoutBlocks: [...withoutBlocks, ...held] }
+      : { ...request, heldBlocks: heldBlocks ?? info.blocks },
+  ]);
 }
 
 /** Sorted union of answers. */

@@ -51,6 +51,7 @@ export async function* sourceFrames(
       mint: request.mint,
       maxt: request.maxt,
       skipChunks: request.skipChunks,
+      newestOnly: request.newestOnly,
       limit: mayReorder ? 0 : request.limit,
     },
     signal,

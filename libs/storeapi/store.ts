@@ -12,6 +12,13 @@ export interface SeriesRequest {
   readonly maxt: number;
   readonly matchers: readonly MatcherSpec[];
   readonly skipChunks: boolean;
+  // Not told to stores on other hosts:
+  /** As in `SeriesQuery`. */
+  readonly newestOnly?: boolean | undefined;
+  /** Blocks that the store has said to have and that nobody else is asked for: it fails if it cannot read one. */
+  readonly heldBlocks?: readonly string[] | undefined;
+  /** Blocks that others answer for. */
+  readonly withoutBlocks?: readonly string[] | undefined;
   /** Labels to remove from every series before sorting. */
   readonly withoutLabels: readonly string[];
   /** Most series wanted; 0 is all. */
@@ -48,6 +55,8 @@ export interface StoreInfo {
   readonly mint: number;
   readonly maxt: number;
   readonly supportsWithoutLabels: boolean;
+  /** ULIDs of blocks it reads in place of the bucket, while the same are in the bucket (decisions/0012). */
+  readonly blocks?: readonly string[] | undefined;
 }
 
 export interface Store {

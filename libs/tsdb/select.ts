@@ -8,6 +8,8 @@ export interface SeriesQuery {
   readonly maxt: number;
   /** Labels only. */
   readonly skipChunks: boolean;
+  /** Only the newest sample of each series up to `maxt` is looked at, stale markers among them: others may be left out. */
+  readonly newestOnly?: boolean | undefined;
   /** Most series wanted; 0 for all. */
   readonly limit: number;
 }

@@ -44,7 +44,7 @@ export const start: StartComponent<EvaluateConfig> = async (config, context) => 
   const infos = new Map<Store, StoreInfo | undefined>();
   const refresh = async (): Promise<void> => {
     await Promise.all(
-      remotes.map(async (store) => {
+      [...locals, ...remotes].map(async (store) => {
         try {
           infos.set(store, await store.info(env.stopping));
         } catch (error) {
@@ -56,9 +56,10 @@ export const start: StartComponent<EvaluateConfig> = async (config, context) => 
     );
   };
   await every(INFO_INTERVAL_MS, "store info", refresh, env);
-  // Stores of this process are asked each time: what was just written must be found.
-  const stores = async (): Promise<KnownStore[]> => [
-    ...(await Promise.all(locals.map(async (store) => ({ store, info: await store.info(env.stopping) })))),
+  // Stores of this process are asked each time: what was just written must be found. To ask them for infos before that
+  // would cost as much as a small query.
+  const stores = (): KnownStore[] => [
+    ...locals.map((store) => ({ store, info: infos.get(store), always: true })),
     ...remotes.map((store) => ({ store, info: infos.get(store) })),
   ];
   const proxy = new ProxyStore("querier", "query", stores);

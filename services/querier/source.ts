@@ -17,8 +17,9 @@ import { joinAnswers } from "#libs/storeapi/proxy.ts";
 import type { LabelAnswer, LabelRequest, SeriesRequest, Store } from "#libs/storeapi/store.ts";
 import { joinExemplars } from "#libs/tsdb/block/merge-extras.ts";
 import { type Chunk, ENCODING } from "#libs/tsdb/chunk/encoding.ts";
-import { FrameReader, type SeriesFrame } from "#libs/tsdb/series/frame.ts";
-import { compareLabels, dropLabels, equalLabels, formatLabels, labelsKey } from "#libs/model/labels.ts";
+import { FrameReader, labelsFrom, seriesCount, type SeriesFrame } from "#libs/tsdb/series/frame.ts";
+import { PickedLabels } from "#libs/tsdb/series/picked-labels.ts";
+import { compareLabels, dropLabels, formatLabels, labelsKey } from "#libs/model/labels.ts";
 import type { QuerierConfig } from "./config.ts";
 
 /** What a tenant's metrics are said to be. */
@@ -70,6 +71,8 @@ export class StoreSource implements DataSource {
     const tenant = this.#tenantMatchers(options);
     const withoutLabels = this.#without(options);
     const partialResponse = this.#partial(options);
+    // The rule that chooses between replicas looks at all their samples.
+    const hasReplicas = options.dedup && (options.replicaLabels ?? this.#config.replicaLabels).length > 0;
     return {
       select(request: SelectRequest, onWarning: OnWarning, signal: AbortSignal): AsyncIterable<SeriesBatch> {
         const seriesRequest: SeriesRequest = {
@@ -77,11 +80,12 @@ export class StoreSource implements DataSource {
           maxt: request.maxt,
           matchers: [...request.matchers, ...tenant],
           skipChunks: false,
+          newestOnly: request.newestOnly === true && !hasReplicas,
           withoutLabels,
           limit: 0,
           partialResponse,
         };
-        return batches(store, seriesRequest, onWarning, signal);
+        return batches(store, seriesRequest, request.labels, onWarning, signal);
       },
     };
   }
@@ -163,13 +167,20 @@ export class StoreSource implements DataSource {
   }
 }
 
+/** The labels of series of a stream: all, or those asked for. */
+type LabelsOf = (frame: SeriesFrame, s: number) => Labels;
+
 async function* batches(
   store: Store,
   request: SeriesRequest,
+  names: readonly string[] | undefined,
   onWarning: OnWarning,
   signal: AbortSignal,
 ): AsyncGenerator<SeriesBatch> {
   const reader = new FrameReader();
+  const picked = names === undefined ? undefined : new PickedLabels(names, reader.symbols);
+  const all: LabelsOf = (frame, s) => reader.labelsOf(frame, s);
+  const labelsOf: LabelsOf = picked === undefined ? all : (frame, s) => picked.of(frame, s);
   // The last series of a frame may go on in the next: it is held back until the next is seen.
   let held: HeldSeries | undefined;
   for await (const item of store.series(request, signal)) {
@@ -179,34 +190,60 @@ async function* batches(
     }
     const { frame } = item;
     reader.enter(frame);
-    const labels: Labels[] = [];
-    const ends: number[] = [];
-    while (reader.next()) {
-      if (reader.continues) ends[ends.length - 1] = reader.chunkTo;
-      else {
-        labels.push(reader.labels());
-        ends.push(reader.chunkTo);
-      }
-    }
-    if (labels.length === 0) continue;
+    const rows = seriesRows(reader);
+    const { places, ends, count } = rows;
+    if (count === 0) continue;
     let first = 0;
-    if (held !== undefined && equalLabels(held.labels, labels[0]!)) {
-      for (let i = 0; i < ends[0]!; i++) held.chunks.push(reader.chunk(i));
+    if (held !== undefined && isSame(held.ids, idsOf(frame, 0))) {
+      for (let i = 0; i < ends[0]!; i++) held.chunks.push(ownedChunk(reader.chunk(i)));
       first = 1;
-      if (labels.length === 1) continue;
+      if (count === 1) continue;
     }
     if (held !== undefined) yield new HeldBatch(held);
-    const last = labels.length - 1;
-    held = { labels: labels[last]!, chunks: [] };
+    const last = count - 1;
+    const place = places[last]!;
+    held = { ids: idsOf(frame, place).slice(), labels: labelsOf(frame, place), all: all(frame, place), chunks: [] };
     // Copied: the frame's buffers may go to another thread while these chunks wait for the next frame.
     for (let i = last === 0 ? 0 : ends[last - 1]!; i < ends[last]!; i++) held.chunks.push(ownedChunk(reader.chunk(i)));
-    if (last > first) yield new FrameBatch(frame, labels, ends, first, last);
+    if (last > first) yield new FrameBatch(frame, rows, labelsOf, all, first, last);
   }
   if (held !== undefined) yield new HeldBatch(held);
 }
 
+/** The series of a frame, those in a row with equal labels as one. */
+interface SeriesRows {
+  readonly count: number;
+  /** The first of each in the frame. */
+  readonly places: Uint32Array<ArrayBuffer>;
+  /** Where its chunks end. */
+  readonly ends: Uint32Array<ArrayBuffer>;
+}
+
+function seriesRows(reader: FrameReader): SeriesRows {
+  const length = seriesCount(reader.frame);
+  const places = new Uint32Array(length);
+  const ends = new Uint32Array(length);
+  let count = 0;
+  for (let s = 0; reader.next(); s++) {
+    if (!reader.continues) places[count++] = s;
+    ends[count - 1] = reader.chunkTo;
+  }
+  return { count, places, ends };
+}
+
+function idsOf(frame: SeriesFrame, s: number): Uint32Array<ArrayBuffer> {
+  return frame.labels.subarray(labelsFrom(frame, s), frame.labelEnds[s]);
+}
+
+function isSame(a: Uint32Array, b: Uint32Array): boolean {
+  return a.length === b.length && a.every((id, i) => id === b[i]);
+}
+
 interface HeldSeries {
+  /** Of the stream: equal where the labels are. */
+  readonly ids: Uint32Array;
   readonly labels: Labels;
+  readonly all: Labels;
   readonly chunks: Chunk[];
 }
 
@@ -214,18 +251,21 @@ function ownedChunk(chunk: Chunk): Chunk {
   return { ...chunk, data: chunk.data.slice() };
 }
 
-/** Series [first, end) of a frame, decoded in place. */
+/** Rows [first, end) of a frame, decoded in place. */
 class FrameBatch implements SeriesBatch {
   readonly #frame: SeriesFrame;
-  readonly #labels: readonly Labels[];
-  readonly #ends: ArrayLike<number>;
+  readonly #rows: SeriesRows;
+  readonly #labels: LabelsOf;
+  /** For messages. */
+  readonly #all: LabelsOf;
   readonly #end: number;
   #at: number;
 
-  constructor(frame: SeriesFrame, labels: readonly Labels[], ends: ArrayLike<number>, first: number, end: number) {
+  constructor(frame: SeriesFrame, rows: SeriesRows, labels: LabelsOf, all: LabelsOf, first: number, end: number) {
     this.#frame = frame;
+    this.#rows = rows;
     this.#labels = labels;
-    this.#ends = ends;
+    this.#all = all;
     this.#at = first - 1;
     this.#end = end;
   }
@@ -236,24 +276,32 @@ class FrameBatch implements SeriesBatch {
 
   get floats(): FloatBatch | undefined {
     const frame = this.#frame;
+    const { ends, places } = this.#rows;
     const first = this.#at + 1;
-    const chunksFrom = first === 0 ? 0 : this.#ends[first - 1]!;
-    const chunksTo = this.#ends[this.#end - 1]!;
+    const end = this.#end;
+    const chunksFrom = first === 0 ? 0 : ends[first - 1]!;
+    const chunksTo = ends[end - 1]!;
     for (let i = chunksFrom; i < chunksTo; i++) if (frame.encodings[i] !== ENCODING.XOR) return undefined;
     return {
-      labels: this.#labels.slice(first, this.#end),
+      count: end - first,
+      labels: (i) => this.#labels(frame, places[first + i]!),
       bytes: frame.dataEnds[chunksTo - 1]! - (chunksFrom === 0 ? 0 : frame.dataEnds[chunksFrom - 1]!),
-      detach: () => detachFrame(frame, Uint32Array.from(this.#ends), first, this.#end),
+      detach: () => detachFrame(frame, ends, first, end),
     };
   }
 
   labels(): Labels {
-    return this.#labels[this.#at]!;
+    return this.#labels(this.#frame, this.#rows.places[this.#at]!);
   }
 
   samples(columns: SampleColumns): void {
-    const from = this.#at === 0 ? 0 : this.#ends[this.#at - 1]!;
-    naming(this.labels(), () => decodeFrameChunks(this.#frame, from, this.#ends[this.#at]!, columns, "chunk"));
+    const { ends, places } = this.#rows;
+    const at = this.#at;
+    try {
+      decodeFrameChunks(this.#frame, at === 0 ? 0 : ends[at - 1]!, ends[at]!, columns, "chunk");
+    } catch (error) {
+      throw naming(this.#all(this.#frame, places[at]!), error);
+    }
   }
 }
 
@@ -265,6 +313,7 @@ export interface DetachedBatch {
   readonly end: number;
 }
 
+/** The labels stay. */
 function detachFrame(
   { mints, maxts, encodings, dataEnds, data }: SeriesFrame,
   ends: Uint32Array<ArrayBuffer>,
@@ -281,8 +330,8 @@ function detachFrame(
 export function attachBatch({ frame, ends, first, end }: DetachedBatch): SeriesBatch {
   const nothing = new Uint32Array(0);
   const whole: SeriesFrame = { ...frame, symbols: [], labels: nothing, labelEnds: nothing, chunkEnds: nothing };
-  const labels = Array.from<Labels>({ length: end }).fill(NO_LABELS);
-  return new FrameBatch(whole, labels, ends, first, end);
+  const none: LabelsOf = () => NO_LABELS;
+  return new FrameBatch(whole, { count: ends.length, places: nothing, ends }, none, none, first, end);
 }
 
 class HeldBatch implements SeriesBatch {
@@ -304,16 +353,16 @@ class HeldBatch implements SeriesBatch {
   }
 
   samples(columns: SampleColumns): void {
-    naming(this.labels(), () => decodeChunks(this.#series.chunks, columns, "chunk"));
+    try {
+      decodeChunks(this.#series.chunks, columns, "chunk");
+    } catch (error) {
+      throw naming(this.#series.all, error);
+    }
   }
 }
 
-/** Adds the series to what goes wrong with its chunks. */
-function naming(labels: Labels, decode: () => void): void {
-  try {
-    decode();
-  } catch (error) {
-    if (error instanceof Error) error.message = `series ${formatLabels(labels)}: ${error.message}`;
-    throw error;
-  }
+/** Adds the series to what went wrong with its chunks. */
+function naming(labels: Labels, error: unknown): unknown {
+  if (error instanceof Error) error.message = `series ${formatLabels(labels)}: ${error.message}`;
+  return error;
 }

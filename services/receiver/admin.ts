@@ -32,7 +32,13 @@ export async function answerAdmin(
         return warning === undefined ? DONE : { ...DONE, headers: { warning: `299 cairn "${warning}"` } };
       }
       case "admin/tsdb/clean_tombstones":
-        await (await tenants.find(tenant))?.cleanTombstones(() => true, env.stopping);
+        await (
+          await tenants.find(tenant)
+        )?.cleanTombstones(
+          () => true,
+          (block) => tenants.isSent(tenant, block),
+          env.stopping,
+        );
         return DONE;
       case "admin/tsdb/snapshot": {
         const withHead = !skipsHead(params);

@@ -113,7 +113,11 @@ for (let run = 0; run < RUNS; run++) {
         const maxt = mint + below(3 * HOUR);
         await store.deleteSeries([[{ type: "=", name: "__name__", value: name }]], mint, maxt);
         model.delete(name, mint, Math.min(maxt, now - 1));
-      } else if (kind < 9) await store.cleanTombstones(() => true);
+      } else if (kind < 9)
+        await store.cleanTombstones(
+          () => true,
+          (block) => opened.tenants.isSent("t", block),
+        );
       else if (kind < 11) {
         bucket.isUp = below(3) > 0;
         await opened.tenants.maintain();

@@ -11,6 +11,7 @@ import { type Labels, labelsToObject } from "#libs/model/labels.ts";
 import type { Bucket } from "#libs/objstore/bucket.ts";
 import { EXTRAS_FILE } from "#libs/tsdb/block/extras.ts";
 import { type BlockMeta, formatMeta, type ThanosMeta } from "#libs/tsdb/block/meta.ts";
+import { originsOf } from "#libs/tsdb/compact/plan.ts";
 import { writeFileAtomic } from "#libs/tsdb/files.ts";
 import type { LocalBlock } from "./tenant-store.ts";
 
@@ -46,14 +47,12 @@ export class Shipper {
    * there twice.
    */
   async upload(block: ShippedBlock, nowMs: number): Promise<"sent" | "there" | "origin there"> {
-    const { ulid, compaction } = block.meta;
+    const { ulid } = block.meta;
     if (this.#uploaded.has(ulid)) return "there";
     this.#underWay = ulid;
     try {
-      // A block of level 1 has parents only when it was rewritten.
-      const origins = compaction.level === 1 ? (compaction.parents ?? []) : [];
-      const isThere = await this.#hasAny([{ ulid }]);
-      const isOriginThere = !isThere && (await this.#hasAny(origins));
+      const isThere = await this.#hasAny([ulid]);
+      const isOriginThere = !isThere && (await this.#hasAny(originsOf(block.meta)));
       if (!isThere && !isOriginThere) await this.#send(block, nowMs);
       this.#uploaded.add(ulid);
       this.#save();
@@ -63,8 +62,8 @@ export class Shipper {
     }
   }
 
-  async #hasAny(blocks: readonly { readonly ulid: string }[]): Promise<boolean> {
-    for (const { ulid } of blocks) if (await this.#bucket.exists(`${ulid}/meta.json`)) return true;
+  async #hasAny(ulids: readonly string[]): Promise<boolean> {
+    for (const ulid of ulids) if (await this.#bucket.exists(`${ulid}/meta.json`)) return true;
     return false;
   }
 

@@ -1,6 +1,6 @@
 import { cpSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { createEnv } from "#libs/kit/env.ts";
 import { silentLog } from "#libs/kit/log.ts";
 import { framesOf } from "#libs/storeapi/frames.ts";
@@ -33,8 +33,11 @@ function open(folder: string, exemplarsMax = 0): Promise<TenantStore> {
   return TenantStore.open("t", folder, ["tenant_id", "t"], options, env);
 }
 
-async function samplesOf(store: TenantStore): Promise<Record<string, readonly SeenSample[]>> {
-  const series = await seen(framesOf(store.series(REQUEST, new AbortController().signal), () => undefined));
+async function samplesOf(
+  store: TenantStore,
+  request: SeriesRequest = REQUEST,
+): Promise<Record<string, readonly SeenSample[]>> {
+  const series = await seen(framesOf(store.series(request, new AbortController().signal), () => undefined));
   return Object.fromEntries(series.map(({ pairs, samples }) => [pairs[1], samples]));
 }
 
@@ -164,4 +167,27 @@ test("exemplars and metadata outlive the head: those that the ring has forgotten
   ]);
   expect((await store.metadata()).warnings).toHaveLength(1);
   await store.close();
+});
+
+test("a block that a reader relies on can be read for a while after it was dropped; then it is missed aloud", async () => {
+  const store = await open(headFolder());
+  const samples = Array.from({ length: 4 * 60 }, (_, i) => [T0 + i * MINUTE, i] as const);
+  append(store.head, ["__name__", "m"], samples);
+  await store.cut(async () => undefined);
+  const { blocks } = await store.info();
+  expect(blocks).toHaveLength(1);
+  vi.useFakeTimers({ toFake: ["setTimeout"] });
+  try {
+    await store.drop(store.blocks[0]!);
+    expect((await store.info()).blocks).toEqual([]);
+    const relying = { ...REQUEST, heldBlocks: ["another tenant's", ...blocks!] };
+    expect(await samplesOf(store)).toEqual({ m: samples.slice(120) });
+    expect(await samplesOf(store, relying)).toEqual({ m: samples });
+    vi.advanceTimersByTime(10 * MINUTE);
+    await expect(samplesOf(store, relying)).rejects.toThrow(`block ${blocks![0]} was deleted before it was read`);
+    expect(await samplesOf(store)).toEqual({ m: samples.slice(120) });
+  } finally {
+    vi.useRealTimers();
+    await store.close();
+  }
 });

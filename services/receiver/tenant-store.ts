@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import type { Env } from "#libs/kit/env.ts";
-import { CorruptionError } from "#libs/kit/errors.ts";
+import { CorruptionError, UnavailableError } from "#libs/kit/errors.ts";
 import type { Labels } from "#libs/model/labels.ts";
 import type { Matcher, MatcherSpec } from "#libs/model/matcher.ts";
 import { asItems } from "#libs/storeapi/frames.ts";
@@ -19,7 +19,7 @@ import {
   splitMatchers,
 } from "#libs/storeapi/series-source.ts";
 import type { LabelAnswer, LabelRequest, SeriesRequest, Store, StoreInfo, StoreItem } from "#libs/storeapi/store.ts";
-import { TIME_MAX, TIME_MIN } from "#libs/storeapi/store.ts";
+import { TIME_MAX } from "#libs/storeapi/store.ts";
 import { joinAnswers } from "#libs/storeapi/proxy.ts";
 import { mergeParts } from "#libs/storeapi/without-overlap.ts";
 import {
@@ -40,7 +40,7 @@ import { readTombstones } from "#libs/tsdb/block/tombstones.ts";
 import { createUlid, isUlid } from "#libs/tsdb/block/ulid.ts";
 import type { WrittenBlock } from "#libs/tsdb/block/writer.ts";
 import { mergeBlocks } from "#libs/tsdb/compact/merge-blocks.ts";
-import { rewrittenCompaction } from "#libs/tsdb/compact/plan.ts";
+import { originsOf, rewrittenCompaction } from "#libs/tsdb/compact/plan.ts";
 import { ensureFolder, linkFolder, removeFolder, syncFolder, writeFileAtomic } from "#libs/tsdb/files.ts";
 import { OUT_OF_ORDER_HINT } from "#libs/tsdb/head/cut.ts";
 import { Head } from "#libs/tsdb/head/head.ts";
@@ -82,6 +82,10 @@ export class TenantStore implements Store {
   readonly #env: Env;
   readonly #unlock: () => void;
   #blocks: readonly LocalBlock[];
+  /** Dropped blocks that requests under way, or about to begin, may still read. */
+  readonly #dropped = new Set<LocalBlock>();
+  /** ULIDs of those that cannot be read any more. */
+  readonly #closed = new Set<string>();
   /** What these blocks say of metrics; they change every two hours. */
   #blockMetadata: { readonly of: readonly LocalBlock[]; readonly answer: Promise<MetadataAnswer> } | undefined;
   /** The end of what changes blocks: one such work at a time. */
@@ -177,16 +181,21 @@ export class TenantStore implements Store {
 
   /**
    * Writes the chosen blocks that have tombstones anew, without what is deleted. One of which nothing is left is marked
-   * as deletable: the newest tells a restart where the head begins. One that is corrupt is marked as failed.
+   * as deletable, for the newest tells a restart where the head begins; or stays as it is, where `isInBucket` and the
+   * deleted samples would be read from there without it. One that is corrupt is marked as failed.
    *
    * @throws CorruptionError, after the other blocks.
    */
-  cleanTombstones(isChosen: (block: LocalBlock) => boolean, signal?: AbortSignal): Promise<void> {
+  cleanTombstones(
+    isChosen: (block: LocalBlock) => boolean,
+    isInBucket: (block: LocalBlock) => boolean,
+    signal?: AbortSignal,
+  ): Promise<void> {
     return this.#alone(() =>
       eachOf(this.#blocks, async (block) => {
         if (!block.hasTombstones || block.meta.compaction.deletable === true || !isChosen(block)) return;
         try {
-          await this.#rewrite(block, signal);
+          await this.#rewrite(block, isInBucket(block), signal);
         } catch (error) {
           if (error instanceof CorruptionError) await this.#mark(block, { failed: true });
           throw error;
@@ -195,7 +204,7 @@ export class TenantStore implements Store {
     );
   }
 
-  async #rewrite(block: LocalBlock, signal: AbortSignal | undefined): Promise<void> {
+  async #rewrite(block: LocalBlock, isInBucket: boolean, signal: AbortSignal | undefined): Promise<void> {
     const { path, meta } = block;
     const { log } = this.#env;
     const ulid = createUlid(this.#env.now());
@@ -214,7 +223,7 @@ export class TenantStore implements Store {
     }
     const about = { block: meta.ulid, store: this.name, numTombstones: meta.stats?.numTombstones };
     if (written === undefined) {
-      await this.#mark(block, { deletable: true });
+      if (!isInBucket) await this.#mark(block, { deletable: true });
       log.info(about, "all of the block is deleted");
     } else {
       await this.#reopen(block, written.path);
@@ -315,19 +324,27 @@ export class TenantStore implements Store {
   drop(block: LocalBlock): Promise<void> {
     return this.#alone(async () => {
       if (!this.#blocks.includes(block)) return;
-      this.#replace(block, undefined);
+      this.#blocks = this.#blocks.filter((other) => other !== block);
       removeFolder(block.path);
+      // Its files stay open for a while.
+      this.#dropped.add(block);
+      const close = (): void => {
+        this.#dropped.delete(block);
+        this.#closed.add(block.meta.ulid);
+        block.reader.close();
+      };
+      setTimeout(close, READABLE_MS).unref();
     });
   }
 
-  #replace(block: LocalBlock, next: LocalBlock | undefined): void {
-    this.#blocks = this.#blocks.flatMap((other) => (other === block ? (next ?? []) : other));
-    // Readers that have begun keep their descriptors for a while.
-    setTimeout(() => block.reader.close(), 10 * 60_000).unref();
+  #replace(block: LocalBlock, next: LocalBlock): void {
+    this.#blocks = this.#blocks.map((other) => (other === block ? next : other));
+    // Readers that have begun keep its files for a while.
+    setTimeout(() => block.reader.close(), READABLE_MS).unref();
   }
 
   async info(): Promise<StoreInfo> {
-    const { mint, maxt } = this.head;
+    const { mint } = this.head;
     return {
       componentType: "receive",
       labelSets: [this.external],
@@ -335,11 +352,11 @@ export class TenantStore implements Store {
         (min, { meta }) => Math.min(min, meta.minTime),
         Number.isFinite(mint) ? mint : TIME_MAX,
       ),
-      maxt: this.#blocks.reduce(
-        (max, { meta }) => Math.max(max, meta.maxTime - 1),
-        Number.isFinite(maxt) ? maxt : TIME_MIN,
-      ),
+      // Newer samples may come while this is remembered.
+      maxt: TIME_MAX,
       supportsWithoutLabels: true,
+      // Of one that was written anew the bucket may have the origin.
+      blocks: this.#blocks.flatMap(({ meta }) => [meta.ulid, ...originsOf(meta)]),
     };
   }
 
@@ -353,8 +370,12 @@ export class TenantStore implements Store {
     return this.head.mint <= maxt && this.head.maxt >= mint;
   }
 
-  #blocksIn(mint: number, maxt: number): LocalBlock[] {
-    return this.#blocks.filter(({ meta }) => meta.minTime <= maxt && meta.maxTime > mint);
+  /** `held` are blocks that must be among them, if they are this tenant's. @throws UnavailableError when one is gone. */
+  #blocksIn(mint: number, maxt: number, held: readonly string[] = []): LocalBlock[] {
+    const gone = held.find((ulid) => this.#closed.has(ulid));
+    if (gone !== undefined) throw new UnavailableError(`block ${gone} was deleted before it was read; ask again`);
+    const dropped = [...this.#dropped].filter(({ meta }) => held.includes(meta.ulid));
+    return [...this.#blocks, ...dropped].filter(({ meta }) => meta.minTime <= maxt && meta.maxTime > mint);
   }
 
   async *series(request: SeriesRequest, signal: AbortSignal): AsyncGenerator<StoreItem> {
@@ -362,7 +383,7 @@ export class TenantStore implements Store {
     // What is cut between the choice of blocks and the first look into the head stays in the head for so long.
     const unpin = this.head.pin();
     try {
-      const parts = this.#blocksIn(mint, maxt).map(({ reader, meta }) => ({
+      const parts = this.#blocksIn(mint, maxt, request.heldBlocks).map(({ reader, meta }) => ({
         items: asItems(sourceFrames(blockSource(reader), this.external, request, signal)),
         mint: meta.minTime,
         maxt: meta.maxTime - 1,
@@ -445,6 +466,8 @@ export class TenantStore implements Store {
   }
 }
 
+/** How long files of blocks stay open that nobody else begins to read. */
+const READABLE_MS = 10 * 60_000;
 const HEAD_FOLDERS = ["wal", "wbl", "chunks_head"];
 
 function isInOrder({ meta }: { readonly meta: BlockMeta }): boolean {

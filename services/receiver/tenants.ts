@@ -110,7 +110,7 @@ export class Tenants {
     const shipper = this.#shippers.get(tenant);
     const isDue = ({ meta }: LocalBlock): boolean =>
       shipper !== undefined && !shipper.isSent(meta.ulid) && meta.compaction.failed !== true;
-    await store.cleanTombstones(isDue, this.#env.stopping);
+    await store.cleanTombstones(isDue, () => false, this.#env.stopping);
   }
 
   async #ship(tenant: string, store: TenantStore): Promise<void> {

@@ -57,10 +57,13 @@ test("late samples lie between those of another block of their source, replicas 
       limit: 0,
       partialResponse: false,
     } as const;
-    const read = async (withoutLabels: readonly string[]): Promise<unknown[]> => {
+    const read = async (
+      withoutLabels: readonly string[],
+      withoutBlocks: readonly string[] = [],
+    ): Promise<unknown[]> => {
       const out: unknown[] = [];
       const reader = new FrameReader();
-      const items = new GatewayStore(blocks).series({ ...request, withoutLabels }, env.stopping);
+      const items = new GatewayStore(blocks).series({ ...request, withoutLabels, withoutBlocks }, env.stopping);
       for await (const frame of framesOf(items, () => undefined)) {
         reader.enter(frame);
         while (reader.next()) {
@@ -83,6 +86,19 @@ test("late samples lie between those of another block of their source, replicas 
       ["__name__,m,replica,a", [merged, [[100, 4]]]],
       ["__name__,m,replica,b", [late]],
     ]);
+    // Of blocks that others answer for, those that overlap another are needed to merge.
+    const [one, two, three, four] = [1, 2, 3, 4].map((n) => `01HQ000000000000000000000${n}`) as [
+      string,
+      string,
+      string,
+      string,
+    ];
+    expect(await read([], [one, three])).toEqual([
+      ["__name__,m,replica,a", [merged]],
+      ["__name__,m,replica,b", [late]],
+    ]);
+    expect(await read([], [two, one, four])).toEqual([["__name__,m,replica,a", [[[100, 4]]]]]);
+    expect(await read([], [one, two, three, four])).toEqual([]);
     // Without the label that tells them apart, chunks of replicas lie beside each other, for the querier to choose.
     expect(await read(["replica"])).toEqual([["__name__,m", [merged, late, [[100, 4]]]]]);
   } finally {

@@ -101,10 +101,13 @@ export class GatewayStore implements Store {
     for (const text of this.#missing(request.mint, request.maxt, request.partialResponse))
       yield { kind: "warning", text };
     const blocks = this.#candidates(request.mint, request.maxt, request.matchers);
-    if (blocks.length === 0) return;
-    const sources = Map.groupBy(blocks, sourceOf);
+    const without = new Set(request.withoutBlocks);
+    const sources = [...Map.groupBy(blocks, sourceOf).values()]
+      .map((source) => (without.size === 0 ? source : unanswered(source, without)))
+      .filter((source) => source.length > 0);
+    if (sources.length === 0) return;
     yield* mergeItems(
-      [...sources.values()].map((source) => {
+      sources.map((source) => {
         const parts = source.map(({ reader, labels, meta }) => ({
           items: asItems(sourceFrames(blockSource(reader), labels, request, signal)),
           mint: meta.minTime,
@@ -170,6 +173,27 @@ export class GatewayStore implements Store {
     }
     return { values, warnings };
   }
+}
+
+/**
+ * The blocks of one source that are still to be read. Those that overlap are merged here (decisions/0006), so that one
+ * of them is left out only with all of them.
+ */
+function unanswered(source: readonly ServedBlock[], without: ReadonlySet<string>): ServedBlock[] {
+  const left: ServedBlock[] = [];
+  let overlapping: ServedBlock[] = [];
+  let end = -Infinity;
+  const close = (): void => {
+    if (overlapping.some(({ meta }) => !without.has(meta.ulid))) left.push(...overlapping);
+    overlapping = [];
+  };
+  for (const block of source.toSorted((a, b) => a.meta.minTime - b.meta.minTime)) {
+    if (block.meta.minTime >= end) close();
+    overlapping.push(block);
+    end = Math.max(end, block.meta.maxTime);
+  }
+  close();
+  return left;
 }
 
 /** Blocks with the same external labels were written by one source; with others, by its replicas or by strangers. */

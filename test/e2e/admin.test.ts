@@ -1,6 +1,6 @@
 /** Series are deleted over HTTP where queries are asked, at once and for good. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { ask, describeWith, run, startCairn, temporaryFolder, until } from "../support/process.ts";
@@ -68,6 +68,44 @@ test("delete_series and clean_tombstones, per tenant, also after a restart and a
   cairn = await startCairn(path);
   expect([await count("gone"), await count("kept")]).toEqual(["50", "100"]);
   expect(await cairn.stop()).toBe(0);
+});
+
+test("a deletion from a block that the bucket has holds while the block is local, also written anew and after a restart", async () => {
+  const { path: folder, cleanup: remove } = temporaryFolder("admin-bucket");
+  const start = 1_699_999_200;
+  try {
+    const flags = ["--web.enable-admin-api", "--sync-block-duration", "1s"];
+    let cairn = await startCairn(folder, flags);
+    const samples = Array.from({ length: 200 }, (_, i) => [(start + i * 60) * 1000, i] as const);
+    expect((await write(cairn.remoteWrite, [{ labels: { __name__: "m" }, samples }])).status).toBe(204);
+    await until("the gateway has the block", async () => cairn.log().includes('msg="block loaded"') || undefined);
+    const admin = (verb: string, params = ""): Promise<Response> =>
+      fetch(`${cairn.http}/api/v1/admin/tsdb/${verb}?${params}`, { method: "POST" });
+    const count = async (): Promise<string | undefined> => {
+      const query = { query: "count_over_time(m[4h])", time: String(start + 200 * 60) };
+      return (await ask(cairn.http, "query", query)).data.result[0]?.value?.[1];
+    };
+    expect(await count()).toBe("200");
+    const answer = await admin("delete_series", `match[]=m&start=${start}&end=${start + 49 * 60}`);
+    expect(answer.headers.get("warning")).toMatch(/it has 1 of the 1 local blocks deleted from \(\w{26}\)"$/);
+    expect(await count()).toBe("150");
+    expect((await admin("clean_tombstones")).status).toBe(204);
+    expect(await count()).toBe("150");
+    // Again, and all of the block.
+    await admin("delete_series", `match[]=m&start=${start}&end=${start + 99 * 60}`);
+    await admin("clean_tombstones");
+    expect(await count()).toBe("100");
+    await admin("delete_series", `match[]=m&start=${start}&end=${start + 119 * 60}`);
+    await admin("clean_tombstones");
+    expect(await count()).toBe("80");
+    expect(await cairn.stop()).toBe(0);
+    cairn = await startCairn(folder, flags);
+    expect(await count()).toBe("80");
+    expect(await cairn.stop()).toBe(0);
+    expect(readdirSync(join(folder, "bucket"))).toHaveLength(1);
+  } finally {
+    remove();
+  }
 });
 
 describeWith("promtool", "snapshots over HTTP", () => {

@@ -58,20 +58,21 @@ export class FloatScanner {
     const window = this.window;
     const kernel = this.#kernel;
     const [param, secondParam] = params;
+    const firstEnd = (fixedMs ?? steps.startMs) - offsetMs;
+    const increment = fixedMs === undefined ? steps.stepMs : 0;
     window.metric = "";
     let from = 0;
     let to = 0;
     let any = false;
     for (let step = 0; step < steps.count; step++) {
-      const evalTime = stepTime(steps, step);
-      const end = (fixedMs ?? evalTime) - offsetMs;
+      const end = firstEnd + step * increment;
       const start = end - rangeMs;
       while (to < length && times[to]! <= end) to++;
       while (from < to && times[from]! <= start) from++;
       if (from === to) continue;
       window.start = start;
       window.end = end;
-      window.evalTime = evalTime;
+      window.evalTime = stepTime(steps, step);
       if (param !== undefined) window.param = param[step]!;
       if (secondParam !== undefined) window.secondParam = secondParam[step]!;
       if (kernel(columns, from, to, window)) {
@@ -150,12 +151,15 @@ function scanExtrapolated(
   const { rangeMs, offsetMs, fixedMs } = shape;
   const { startMs, stepMs, count: stepCount } = steps;
   const rangeSeconds = rangeMs / 1000;
+  // Numbers only: a choice between `undefined` and a number at every step would leave 16 bytes of garbage there.
+  const firstEnd = (fixedMs ?? startMs) - offsetMs;
+  const increment = fixedMs === undefined ? stepMs : 0;
   let from = 0;
   let to = 0;
   let resetFrom = 0;
   let any = false;
   for (let step = 0; step < stepCount; step++) {
-    const end = (fixedMs ?? startMs + step * stepMs) - offsetMs;
+    const end = firstEnd + step * increment;
     const start = end - rangeMs;
     while (to < length && times[to]! <= end) to++;
     while (from < to && times[from]! <= start) from++;

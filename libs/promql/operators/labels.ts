@@ -4,7 +4,7 @@ import { dropLabels, keepLabels, type Labels, labelsKey, METRIC_NAME } from "#li
 import { ABSENT, copyCell, hasAny, pickRows, type Tile } from "../tile.ts";
 
 /** What functions that compute drop: the name, and the type and unit that go with it. */
-const METADATA_LABELS: ReadonlySet<string> = new Set([METRIC_NAME, "__type__", "__unit__"]);
+export const METADATA_LABELS: ReadonlySet<string> = new Set([METRIC_NAME, "__type__", "__unit__"]);
 const NAME_LABEL: ReadonlySet<string> = new Set([METRIC_NAME]);
 
 export function dropMetadata(labels: Labels): Labels {

@@ -3,7 +3,7 @@
  * are then one, if they have no values at the same step. Where all series carry the same name that cannot be.
  */
 import { type Labels, METRIC_NAME } from "#libs/model/labels.ts";
-import { type Expr, isComparison, isSetOp } from "../parser/ast.ts";
+import { type Expr, isComparison, isSetOp, type VectorSelector } from "../parser/ast.ts";
 import { typeOf } from "../parser/check.ts";
 import type { Tile } from "../tile.ts";
 import type { EvalContext } from "./context.ts";
@@ -43,7 +43,7 @@ export function haveOneName(expr: Expr): boolean {
     case "string":
       return true;
     case "selector":
-      return expr.matchers.some(({ name, type }) => name === METRIC_NAME && type === "=");
+      return fixedName(expr) !== undefined;
     case "matrix":
       return haveOneName(expr.selector);
     case "paren":
@@ -71,6 +71,11 @@ export function haveOneName(expr: Expr): boolean {
       if (KEEPS_NAMES.has(expr.func)) return expr.args.every(haveOneName);
       return expr.func !== "label_replace" && expr.func !== "label_join";
   }
+}
+
+/** The name of all series of a selector, where it says it. */
+export function fixedName({ matchers }: VectorSelector): string | undefined {
+  return matchers.find(({ name, type }) => name === METRIC_NAME && type === "=")?.value;
 }
 
 const KEEPS_NAMES: ReadonlySet<string> = new Set([

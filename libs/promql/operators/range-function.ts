@@ -12,7 +12,7 @@ import type { EvalContext } from "./context.ts";
 import { evaluateScalar } from "./evaluator.ts";
 import { FloatScanner, type RangeScan } from "./float-scanner.ts";
 import { DistinctLabels } from "./labels.ts";
-import { haveOneName } from "./names.ts";
+import { fixedName, haveOneName } from "./names.ts";
 import { rangeBatches, type RangeSeries, scanBatches, type ScannedBatch, shapeOf } from "./range-series.ts";
 import { dropStale } from "./select-instant.ts";
 import { TileFiller } from "./tile-filler.ts";
@@ -77,6 +77,8 @@ class Output {
   readonly #distinct: DistinctLabels | undefined;
   readonly #advised = new Set<string>();
   readonly #advises: boolean;
+  /** Of all series, where the selector says it. */
+  readonly #name: string | undefined;
 
   constructor(func: RangeFunction, scan: RangeScan, range: MatrixSelector | Subquery, context: EvalContext) {
     this.#func = func;
@@ -87,6 +89,7 @@ class Output {
     this.#usesStarts = func.usesStarts === true && context.useStartTimestamps;
     const isCertain = context.names.delayed || func.keepsName === true || haveOneName(range);
     this.#distinct = isCertain ? undefined : new DistinctLabels();
+    this.#name = range.kind === "matrix" ? fixedName(range.selector) : undefined;
     this.#advises = scan.func === "rate" || scan.func === "increase";
   }
 
@@ -128,15 +131,20 @@ class Output {
     }
     dropStale(columns);
     const { window } = this.#scanner;
-    window.metric = labelValue(labels(), METRIC_NAME);
+    window.metric = this.#nameOf(labels());
     if (!this.#usesStarts) columns.starts = undefined;
     window.series = splitSeries(columns);
     return scanMixed(bordered ?? this.#func.mixed, window, this.#scan, this.#context.lookbackMs, tile, from);
   }
 
   #finishRow(tile: Tile, row: number, labels: Labels, nameless: boolean): void {
-    if (this.#advises) this.#adviseCounter(labelValue(labels, METRIC_NAME), tile, row);
+    if (this.#advises) this.#adviseCounter(this.#nameOf(labels), tile, row);
     if (this.#func.keepsName !== true || nameless) this.#context.names.apply(tile, row);
+  }
+
+  /** A selector that picks labels may leave the name out where it fixes it. */
+  #nameOf(labels: Labels): string {
+    return this.#name ?? labelValue(labels, METRIC_NAME);
   }
 
   /** Says so, once a name, when what is rated is named unlike a counter. */

@@ -6,7 +6,7 @@ import { withHint } from "#libs/model/native-histogram.ts";
 import type { Expr, MatrixSelector, RangeBorders, Subquery } from "../parser/ast.ts";
 import { typeOf } from "../parser/check.ts";
 import { type ScannedRows, scanFloats } from "../scan-pool.ts";
-import type { SelectRequest, SeriesBatch } from "../storage.ts";
+import type { FloatBatch, SelectRequest, SeriesBatch } from "../storage.ts";
 import { ABSENT, constantTile, HISTOGRAM, lastStep, type Tile } from "../tile.ts";
 import type { EvalContext } from "./context.ts";
 import type { RangeScan } from "./float-scanner.ts";
@@ -96,12 +96,10 @@ export async function* scanBatches(
         while (underWay.length > 0) yield loaded(await underWay.shift()!, context);
         yield walk(batch, columns, range, context);
       } else {
-        const taken = pool.offer(scan, floats, signal)?.then((rows) => scannedBatch(floats.labels, rows));
+        const taken = pool.offer(scan, floats, signal)?.then((rows) => scannedBatch(floats, rows));
         // A failure is met where the result is awaited; until then it is not unhandled.
         taken?.catch(() => undefined);
-        underWay.push(
-          taken ?? Promise.resolve(scannedBatch(floats.labels, scanFloats(scan, batch, floats.labels.length))),
-        );
+        underWay.push(taken ?? Promise.resolve(scannedBatch(floats, scanFloats(scan, batch, floats.count))));
         if (underWay.length >= pool.depth) yield loaded(await underWay.shift()!, context);
       }
       if (slices.due) await slices.breathe();
@@ -112,8 +110,10 @@ export async function* scanBatches(
   }
 }
 
-function scannedBatch(labels: readonly Labels[], rows: ScannedRows): ScannedBatch {
-  return { labels: Array.from(rows.series, (s) => labels[s]!), rows };
+function scannedBatch(floats: FloatBatch, rows: ScannedRows): ScannedBatch {
+  const labels: Labels[] = [];
+  for (const s of rows.series) labels.push(floats.labels(s));
+  return { labels, rows };
 }
 
 function loaded(batch: ScannedBatch, { budget }: EvalContext): ScannedBatch {
@@ -125,7 +125,7 @@ function selectRange(range: MatrixSelector, func: string, context: EvalContext):
   return context.storage.select(requestOf(range, func, context), onWarning(context), context.signal);
 }
 
-function requestOf(range: MatrixSelector, func: string, { steps, lookbackMs }: EvalContext): SelectRequest {
+function requestOf(range: MatrixSelector, func: string, { steps, lookbackMs, names }: EvalContext): SelectRequest {
   const { rangeMs, offsetMs, fixedMs, borders } = shapeOf(range);
   return {
     matchers: range.selector.matchers,
@@ -134,6 +134,8 @@ function requestOf(range: MatrixSelector, func: string, { steps, lookbackMs }: E
     func,
     stepMs: steps.stepMs,
     rangeMs,
+    // Names that go at the end of the query only are looked at there.
+    labels: names.delayed ? undefined : range.selector.labels,
   };
 }
 

@@ -46,6 +46,8 @@ export async function* selectInstant(
     func: aspect === "value" ? "" : aspect === "info" ? "info" : "timestamp",
     stepMs: steps.stepMs,
     rangeMs: 0,
+    newestOnly: !smoothed && (steps.count === 1 || fixed !== undefined),
+    labels: selector.labels,
   };
   const columns = new SampleColumns();
   const filler = new TileFiller(steps.count);

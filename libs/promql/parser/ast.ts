@@ -71,6 +71,8 @@ export interface VectorSelector {
   readonly borders: RangeBorders;
   /** Set by the planner: of histograms only count and sum are asked for. */
   readonly statsOnly?: true | undefined;
+  /** Set by the planner: sorted, the only labels that are looked at; undefined: all. */
+  readonly labels?: readonly string[] | undefined;
 }
 
 export interface MatrixSelector {

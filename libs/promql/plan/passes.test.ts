@@ -4,10 +4,12 @@ import type { SampleColumns } from "#libs/model/columns.ts";
 import type { Labels } from "#libs/model/labels.ts";
 import { formatMatcher, type MatcherSpec } from "#libs/model/matcher.ts";
 import { Engine } from "../engine.ts";
+import type { Expr } from "../parser/ast.ts";
 import { parseQuery } from "../parser/parser.ts";
 import { selectorsOf } from "../parser/walk.ts";
 import { ALL_FEATURES } from "../promqltest/run.ts";
 import type { QueryStorage, SeriesBatch } from "../storage.ts";
+import { mapChildren } from "./pass.ts";
 import { planQuery } from "./plan.ts";
 
 const RANGE = { startMs: 0, endMs: 600_000, stepMs: 60_000 };
@@ -30,6 +32,34 @@ describe("matchers", () => {
   check('absent(sum(x{a="1",a="1"}))', '__name__="x",a="1"');
   check('absent_over_time(x{a="1",a="1"}[5m])', 'a="1",a="1",__name__="x"');
   check('info(x{a="1",a="1"}, {b="1",b="1"})', '__name__="x",a="1"', 'b="1",b="1"');
+});
+
+describe("labels that are looked at", () => {
+  const check = (query: string, ...want: readonly (string | undefined)[]): void =>
+    test(query, () => {
+      const picked: (string | undefined)[] = [];
+      const visit = (expr: Expr): Expr => {
+        const selector = expr.kind === "matrix" ? expr.selector : expr.kind === "selector" ? expr : undefined;
+        if (selector !== undefined) picked.push(selector.labels?.join());
+        return mapChildren(expr, visit);
+      };
+      visit(planQuery(parseQuery(query, ALL_FEATURES), RANGE, query).expr);
+      expect(picked).toEqual(want);
+    });
+  check("x", undefined);
+  check("count(x)", "__name__");
+  check("sum by (b, a) (x)", "__name__,a,b");
+  check("sum without (a) (x)", undefined);
+  check("topk by (a) (1, x)", undefined);
+  check("sum by (b, a, __name__, __type__) (rate(x[5m]))", "a,b");
+  check("max by (a) (last_over_time(x[5m]))", "__name__,a");
+  check('sum(rate({a="1"}[5m]))', undefined);
+  check('count(last_over_time({a="1"}[5m]))', "__name__");
+  check("quantile(scalar(sum(x)), quantile_over_time(scalar(max(y)), z[5m]))", "__name__", "", "__name__");
+  check("sum(abs(x))", undefined);
+  check("sum by (a) (rate(x[5m])) / sum by (b) (rate(x[5m]))", undefined, undefined);
+  check("sum by (a) (rate(x[5m])) / sum by (a) (rate(x[6m]))", "a", "a");
+  check("sum by (le) (absent_over_time(x[5m]))", undefined);
 });
 
 /** `count` series, each with a sample a minute; `asked` grows by the matchers of each request. */

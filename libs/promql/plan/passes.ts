@@ -2,6 +2,7 @@
 import type { Pass } from "./pass.ts";
 import { fold } from "./passes/fold.ts";
 import { markInvariant } from "./passes/invariant.ts";
+import { pickLabels } from "./passes/labels.ts";
 import { tidyMatchers } from "./passes/matchers.ts";
 import { resolve } from "./passes/resolve.ts";
 import { markShared } from "./passes/shared.ts";
@@ -14,4 +15,5 @@ export const PASSES: readonly Pass[] = [
   { name: "stats-only", reason: "buckets nobody asks for are dropped when decoded", run: markStatsOnly },
   { name: "invariant", reason: "what is the same at every step is evaluated once", run: markInvariant },
   { name: "shared", reason: "what stands there twice is evaluated once", run: markShared },
+  { name: "labels", reason: "labels that make no group are not decoded", run: pickLabels },
 ];

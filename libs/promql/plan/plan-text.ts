@@ -165,6 +165,7 @@ const selector = ofKind("selector", {
   at,
   borders: oneOf("extrapolated", "anchored", "smoothed"),
   statsOnly: flag,
+  labels: optional(list(text)),
 });
 
 const NODES: Readonly<Record<Kind, Read>> = {

@@ -20,45 +20,44 @@ export interface BlockBytes {
   readonly close: () => void;
 }
 
-/** The block in folder `path`. Files are opened once and read in place; close it. */
+/**
+ * The block in folder `path`. Files are opened at once and read in place, also after the folder was removed; close it.
+ */
 export function openBlockFolder(path: string): BlockBytes {
   const open: number[] = [];
-  const fdOf = (file: string): number => {
-    const fd = openSync(file, "r");
-    open.push(fd);
-    return fd;
-  };
-  const index = fdOf(join(path, "index"));
-  let names: string[];
   try {
-    names = readdirSync(join(path, "chunks"))
-      .filter((name) => /^\d{6,}$/.test(name))
-      .sort();
+    for (const file of [join(path, "index"), ...segmentsOf(path)]) open.push(openSync(file, "r"));
   } catch (error) {
-    if (codeOf(error) !== "ENOENT") throw error;
-    names = []; // a block without series may have no chunks folder
+    for (const fd of open) closeSync(fd);
+    throw error;
   }
-  const segments: (number | undefined)[] = [];
-  let extras: number | undefined;
+  const [index, ...segments] = open as [number, ...number[]];
+  const extras = unlessMissing(() => openSync(join(path, EXTRAS_FILE), "r"));
+  if (extras !== undefined) open.push(extras);
   return {
     name: path,
     indexSize: async () => fstatSync(index).size,
     index: async (offset, length, into) => readAt(index, offset, length, into),
     chunks: async (segment, offset, length, into) => {
-      const name = names[segment];
-      if (name === undefined) throw new CorruptionError(path, 0, `chunk segment ${segment + 1} is missing`);
-      const fd = (segments[segment] ??= fdOf(join(path, "chunks", name)));
+      const fd = segments[segment];
+      if (fd === undefined) throw new CorruptionError(path, 0, `chunk segment ${segment + 1} is missing`);
       return readAt(fd, offset, length, into);
     },
     tombstones: async () => unlessMissing(() => readFileSync(join(path, "tombstones"))),
-    extras: async (offset, length) => {
-      extras ??= unlessMissing(() => fdOf(join(path, EXTRAS_FILE)));
-      return extras === undefined ? undefined : readAt(extras, offset, length);
-    },
+    extras: async (offset, length) => (extras === undefined ? undefined : readAt(extras, offset, length)),
     close: () => {
       for (const fd of open.splice(0)) closeSync(fd);
     },
   };
+}
+
+/** The chunk files of a block; one without series may have no folder for them. */
+function segmentsOf(path: string): string[] {
+  const names = unlessMissing(() => readdirSync(join(path, "chunks"))) ?? [];
+  return names
+    .filter((name) => /^\d{6,}$/.test(name))
+    .sort()
+    .map((name) => join(path, "chunks", name));
 }
 
 function unlessMissing<T>(open: () => T): T | undefined {

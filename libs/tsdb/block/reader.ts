@@ -12,13 +12,20 @@ import { ByteReader } from "../encoding/reader.ts";
 import { type FileRange, type IndexHeader, readIndexHeader } from "../index/header.ts";
 import { NO_POSTINGS, type Postings, readPostings } from "../index/postings.ts";
 import { type PostingsSource, selectPostings } from "../index/select.ts";
+import type { SymbolTable } from "../index/symbols.ts";
 import { ValueColumn } from "../index/value-column.ts";
-import { type ChunkMeta, readSeriesEntry, type SeriesEntry } from "../index/series-entry.ts";
+import {
+  type ChunkMeta,
+  decodeSeriesEntry,
+  EntryColumns,
+  readSeriesEntry,
+  type SeriesEntry,
+} from "../index/series-entry.ts";
 import { FRAME_BYTES, FRAME_SERIES, type SeriesQuery } from "../select.ts";
 import { FrameBuilder, type SeriesFrame } from "../series/frame.ts";
 import type { BlockBytes } from "./bytes.ts";
 import { chunkEntryBytes, readChunkEntry } from "./chunk-entry.ts";
-import { cutChunk, isDeleted } from "./cut-chunks.ts";
+import { cutChunk, type Interval, isDeleted } from "./cut-chunks.ts";
 import type { BlockMeta } from "./meta.ts";
 import { NO_TOMBSTONES, parseTombstones, type Tombstones } from "./tombstones.ts";
 
@@ -29,6 +36,7 @@ const SERIES_GAP_BYTES = 64 * 1024;
 const CHUNK_GAP_BYTES = 512 * 1024;
 /** Series whose chunks are fetched together. */
 const BATCH_SERIES = 2000;
+const BATCH_CHUNKS = 8192;
 /** Columns of label values kept by a reader. */
 const COLUMNS_MAX = 8;
 const RANGE_BYTES_MAX = 16 * 1024 * 1024;
@@ -122,134 +130,210 @@ export class BlockReader implements PostingsSource {
 
   /** Entries of ascending refs, in order. */
   async *entries(refs: Postings): AsyncGenerator<SeriesEntry & { readonly ref: number }> {
-    const file = `${this.#bytes.name}/index`;
-    const offsetOf = (ref: number): number => this.header.seriesOffset(ref);
-    for (let i = 0; i < refs.length;) {
-      const from = offsetOf(refs[i]!);
-      let j = i + 1;
-      while (
-        j < refs.length &&
-        offsetOf(refs[j]!) - offsetOf(refs[j - 1]!) <= SERIES_GAP_BYTES &&
-        offsetOf(refs[j]!) - from < RANGE_BYTES_MAX
-      ) {
-        j++;
-      }
-      const length = offsetOf(refs[j - 1]!) - from + this.#seriesBytesGuess;
-      let bytes = await this.#bytes.index(from, length);
-      for (; i < j; i++) {
-        const at = offsetOf(refs[i]!) - from;
-        let need = entryBytes(bytes, at);
-        if (need === undefined || at + need > bytes.length) {
-          // The last entry of a range was longer than guessed.
-          bytes = await this.#bytes.index(from + at, need ?? SERIES_BYTES_GUESS * 16);
-          need = entryBytes(bytes, 0);
-          if (need === undefined || need > bytes.length)
-            throw new CorruptionError(file, from + at, "series entry cut short");
-          const entry = readSeriesEntry(new ByteReader(bytes, file, 0, bytes.length, from + at));
-          yield { ...entry, ref: refs[i]! };
-          i++;
-          break;
-        }
-        yield { ...readSeriesEntry(new ByteReader(bytes, file, at, bytes.length, from)), ref: refs[i]! };
+    for await (const { reader, first, end } of this.#entryRanges(refs)) {
+      for (let i = first; i < end; i++) {
+        this.#seek(reader, refs[i]!);
+        yield { ...readSeriesEntry(reader), ref: refs[i]! };
       }
     }
   }
 
-  /**
-   * The matching series as frames, without what tombstones delete. `external` labels are added to each (they win over the series' own) and `dropped`
-   * ones left out; the order is that of the block's own labels.
-   */
+  /** Bytes with the entries of refs [first, end), for all of `refs` in turn. */
+  async *#entryRanges(
+    refs: Postings,
+  ): AsyncGenerator<{ readonly reader: ByteReader; readonly first: number; readonly end: number }> {
+    const file = `${this.#bytes.name}/index`;
+    const offsetOf = (i: number): number => this.header.seriesOffset(refs[i]!);
+    for (let first = 0; first < refs.length;) {
+      const from = offsetOf(first);
+      let last = from;
+      let end = first + 1;
+      for (; end < refs.length; end++) {
+        const next = offsetOf(end);
+        if (next - last > SERIES_GAP_BYTES || next - from >= RANGE_BYTES_MAX) break;
+        last = next;
+      }
+      last -= from;
+      let bytes = await this.#bytes.index(from, last + this.#seriesBytesGuess);
+      let need = entryBytes(bytes, last);
+      if (need === undefined || last + need > bytes.length) {
+        bytes = await this.#bytes.index(from, last + (need ?? SERIES_BYTES_GUESS * 16));
+        need = entryBytes(bytes, last);
+      }
+      if (need === undefined || last + need > bytes.length)
+        throw new CorruptionError(file, from + last, "series entry cut short");
+      yield { reader: new ByteReader(bytes, file, 0, bytes.length, from), first, end };
+      first = end;
+    }
+  }
+
+  #seek(reader: ByteReader, ref: number): void {
+    reader.at = this.header.seriesOffset(ref) - reader.base;
+  }
+
+  /** The matching series as frames, ascending by labels, without what tombstones delete. */
   async *frames(query: SeriesQuery, signal: AbortSignal): AsyncGenerator<SeriesFrame> {
     const refs = await this.select(query);
     const builder = new FrameBuilder();
     const slices = new Slices(10, signal);
-    const streamIds = new Map<number, number>();
-    const idOf = (symbolRef: number): number => {
-      const ordinal = this.header.symbols.ordinal(symbolRef);
-      let id = streamIds.get(ordinal);
-      if (id === undefined) {
-        id = builder.symbolId(this.header.symbols.text(ordinal));
-        streamIds.set(ordinal, id);
-      }
-      return id;
-    };
-    let sent = 0;
-    let batch: { readonly entry: SeriesEntry; readonly wanted: readonly ChunkMeta[]; readonly ref: number }[] = [];
-    const addBatch = async (): Promise<void> => {
-      const chunks = query.skipChunks ? undefined : await this.#fetchChunks(batch.flatMap(({ wanted }) => wanted));
-      for (const { entry, wanted, ref } of batch) {
-        for (let i = 0; i < entry.labelRefs.length; i += 2)
-          builder.label(idOf(entry.labelRefs[i]!), idOf(entry.labelRefs[i + 1]!));
-        const deleted = this.#tombstones.get(ref);
-        if (chunks !== undefined && deleted !== undefined) {
-          for (const meta of wanted) {
-            for (const { mint, maxt, encoding, data } of cutChunk(chunks.chunk(meta), deleted, this.#bytes.name))
-              builder.chunk(mint, maxt, encoding, data, 0, data.length);
-          }
-        } else if (chunks !== undefined) for (const meta of wanted) chunks.addTo(builder, meta);
-        builder.endSeries();
-      }
-      batch = [];
-    };
-    for await (const entry of this.entries(refs)) {
-      const wanted = this.#wantedChunks(entry, query);
-      if (wanted.length === 0) continue;
-      batch.push({ entry, wanted, ref: entry.ref });
-      sent++;
-      if (batch.length >= BATCH_SERIES || sent === query.limit) {
-        await addBatch();
+    const symbols = new StreamSymbols(this.header.symbols, builder);
+    const batch = new Batch();
+    const { entries } = batch;
+    let left = query.limit === 0 ? Infinity : query.limit;
+    for await (const { reader, first, end } of this.#entryRanges(refs)) {
+      for (let i = first; i < end && left > 0; i++) {
+        this.#seek(reader, refs[i]!);
+        decodeSeriesEntry(reader, entries);
+        if (!batch.keep(refs[i]!, query, this.#tombstones.get(refs[i]!))) continue;
+        left--;
+        if (batch.refs.length < BATCH_SERIES && entries.chunkCount < BATCH_CHUNKS) continue;
+        await this.#addBatch(batch, builder, symbols, query.skipChunks);
         if (builder.dataBytes >= FRAME_BYTES || builder.seriesCount >= FRAME_SERIES) yield builder.take();
         await slices.breathe();
       }
-      if (sent === query.limit) break;
+      if (left === 0) break;
     }
-    if (batch.length > 0) await addBatch();
+    await this.#addBatch(batch, builder, symbols, query.skipChunks);
     if (builder.seriesCount > 0) yield builder.take();
   }
 
-  /** The chunks that reach into the range and are not deleted as a whole. */
-  #wantedChunks({ chunks, ref }: SeriesEntry & { readonly ref: number }, { mint, maxt }: SeriesQuery): ChunkMeta[] {
-    const deleted = this.#tombstones.get(ref);
-    return chunks.filter(
-      (chunk) => chunk.maxt >= mint && chunk.mint <= maxt && (deleted === undefined || !isDeleted(chunk, deleted)),
-    );
+  async #addBatch(batch: Batch, builder: FrameBuilder, symbols: StreamSymbols, skipChunks: boolean): Promise<void> {
+    const { entries, refs, labelEnds, chunkEnds } = batch;
+    const { mints, maxts, segments, offsets } = entries;
+    const chunks = skipChunks ? undefined : await this.#fetchChunks(segments, offsets, entries.chunkCount);
+    let label = 0;
+    let chunk = 0;
+    for (let s = 0; s < refs.length; s++) {
+      const labelFrom = label;
+      for (; label < labelEnds[s]!; label++) symbols.add(label - labelFrom, entries.labelRefs[label]!);
+      symbols.endSeries();
+      const deleted = this.#tombstones.get(refs[s]!);
+      for (; chunk < chunkEnds[s]! && chunks !== undefined; chunk++) {
+        const [mint, maxt, segment, offset] = [mints[chunk]!, maxts[chunk]!, segments[chunk]!, offsets[chunk]!];
+        if (deleted === undefined) chunks.addTo(builder, mint, maxt, segment, offset);
+        else
+          for (const part of cutChunk(chunks.chunk({ mint, maxt, segment, offset }), deleted, this.#bytes.name))
+            builder.chunk(part.mint, part.maxt, part.encoding, part.data, 0, part.data.length);
+      }
+      builder.endSeries();
+    }
+    batch.clear();
   }
 
   /** Every chunk of an entry, for dumps and rewrites. */
-  async chunksOf(entry: SeriesEntry): Promise<Chunk[]> {
-    const fetched = await this.#fetchChunks(entry.chunks);
-    return entry.chunks.map((meta) => fetched.chunk(meta));
+  async chunksOf({ chunks }: SeriesEntry): Promise<Chunk[]> {
+    const segments = chunks.map(({ segment }) => segment);
+    const offsets = chunks.map(({ offset }) => offset);
+    const fetched = await this.#fetchChunks(segments, offsets, chunks.length);
+    return chunks.map((meta) => fetched.chunk(meta));
   }
 
-  async #fetchChunks(wanted: readonly ChunkMeta[]): Promise<FetchedChunks> {
-    const metas = wanted.toSorted((a, b) => a.segment - b.segment || a.offset - b.offset);
+  /** Reads chunks in ranges joined over small gaps. */
+  async #fetchChunks(segments: ArrayLike<number>, offsets: ArrayLike<number>, count: number): Promise<FetchedChunks> {
+    const order = Uint32Array.from({ length: count }, (_, i) => i);
+    const compare = (a: number, b: number): number => segments[a]! - segments[b]! || offsets[a]! - offsets[b]!;
+    // As they are written, they ascend.
+    if (order.some((i) => i > 0 && compare(i - 1, i) > 0)) order.sort(compare);
     const fetched = new FetchedChunks(this.#bytes.name);
-    for (let i = 0; i < metas.length;) {
-      const first = metas[i]!;
-      let last = first;
+    for (let i = 0; i < count;) {
+      const segment = segments[order[i]!]!;
+      const from = offsets[order[i]!]!;
+      let last = from;
       let j = i + 1;
-      while (
-        j < metas.length &&
-        metas[j]!.segment === first.segment &&
-        metas[j]!.offset - last.offset <= CHUNK_GAP_BYTES &&
-        metas[j]!.offset - first.offset < RANGE_BYTES_MAX
-      ) {
-        last = metas[j++]!;
+      for (; j < count && segments[order[j]!] === segment; j++) {
+        const next = offsets[order[j]!]!;
+        if (next - last > CHUNK_GAP_BYTES || next - from >= RANGE_BYTES_MAX) break;
+        last = next;
       }
-      const length = last.offset - first.offset + this.#chunkBytesGuess;
-      let bytes = await this.#bytes.chunks(first.segment, first.offset, length);
-      const need = chunkEntryBytes(bytes, last.offset - first.offset);
-      if (need === undefined || last.offset - first.offset + need > bytes.length) {
-        bytes = await this.#bytes.chunks(
-          first.segment,
-          first.offset,
-          last.offset - first.offset + (need ?? CHUNK_BYTES_GUESS * 8),
-        );
-      }
-      fetched.add(first.segment, first.offset, bytes);
+      last -= from;
+      let bytes = await this.#bytes.chunks(segment, from, last + this.#chunkBytesGuess);
+      const need = chunkEntryBytes(bytes, last);
+      if (need === undefined || last + need > bytes.length)
+        bytes = await this.#bytes.chunks(segment, from, last + (need ?? CHUNK_BYTES_GUESS * 8));
+      fetched.add(segment, from, bytes);
       i = j;
     }
     return fetched;
+  }
+}
+
+/** Series whose chunks are fetched together. */
+class Batch {
+  readonly entries = new EntryColumns();
+  readonly refs: number[] = [];
+  /** Where each series ends in the columns of `entries`. */
+  readonly labelEnds: number[] = [];
+  readonly chunkEnds: number[] = [];
+
+  /**
+   * Takes the entry that was decoded last into `entries`, with the chunks that reach into the range and are not deleted
+   * as a whole; without any it is taken back. @returns whether there were any.
+   */
+  keep(ref: number, { mint, maxt }: SeriesQuery, deleted: readonly Interval[] | undefined): boolean {
+    const { mints, maxts, segments, offsets, chunkCount } = this.entries;
+    const first = this.chunkEnds.at(-1) ?? 0;
+    let kept = first;
+    for (let k = first; k < chunkCount; k++) {
+      if (maxts[k]! < mint || mints[k]! > maxt) continue;
+      if (deleted !== undefined && isDeleted({ mint: mints[k]!, maxt: maxts[k]! }, deleted)) continue;
+      mints[kept] = mints[k]!;
+      maxts[kept] = maxts[k]!;
+      segments[kept] = segments[k]!;
+      offsets[kept++] = offsets[k]!;
+    }
+    this.entries.chunkCount = kept;
+    if (kept === first) {
+      this.entries.labelCount = this.labelEnds.at(-1) ?? 0;
+      return false;
+    }
+    this.refs.push(ref);
+    this.labelEnds.push(this.entries.labelCount);
+    this.chunkEnds.push(kept);
+    return true;
+  }
+
+  clear(): void {
+    this.entries.clear();
+    this.refs.length = this.labelEnds.length = this.chunkEnds.length = 0;
+  }
+}
+
+/** Symbols of a block as those of a stream of frames. */
+class StreamSymbols {
+  readonly #symbols: SymbolTable;
+  readonly #builder: FrameBuilder;
+  readonly #ids = new Map<number, number>();
+  /** By place among a series' labels, what the series before had there: mostly the same. */
+  readonly #lastRefs: number[] = [];
+  readonly #lastIds: number[] = [];
+  #count = 0;
+
+  constructor(symbols: SymbolTable, builder: FrameBuilder) {
+    this.#symbols = symbols;
+    this.#builder = builder;
+  }
+
+  /** Name or value number `i` of the series being added. */
+  add(i: number, ref: number): void {
+    if (this.#lastRefs[i] !== ref) {
+      this.#lastRefs[i] = ref;
+      this.#lastIds[i] = this.#idOf(ref);
+    }
+    this.#count = i + 1;
+  }
+
+  endSeries(): void {
+    for (let i = 0; i < this.#count; i += 2) this.#builder.label(this.#lastIds[i]!, this.#lastIds[i + 1]!);
+    this.#count = 0;
+  }
+
+  #idOf(ref: number): number {
+    let id = this.#ids.get(ref);
+    if (id === undefined) {
+      id = this.#builder.newSymbol(this.#symbols.text(this.#symbols.ordinal(ref)));
+      this.#ids.set(ref, id);
+    }
+    return id;
   }
 }
 
@@ -267,10 +351,19 @@ function entryBytes(bytes: Uint8Array, at: number): number | undefined {
   return undefined;
 }
 
+/** A range of a segment file. */
+interface FetchedRange {
+  readonly segment: number;
+  readonly from: number;
+  readonly bytes: Uint8Array;
+  readonly file: string;
+}
+
 /** Ranges of segment files, ascending, and the chunks in them. */
 class FetchedChunks {
   readonly #name: string;
-  readonly #ranges: { readonly segment: number; readonly from: number; readonly bytes: Uint8Array }[] = [];
+  readonly #ranges: FetchedRange[] = [];
+  /** Found last. */
   #hint = 0;
 
   constructor(name: string) {
@@ -278,45 +371,39 @@ class FetchedChunks {
   }
 
   add(segment: number, from: number, bytes: Uint8Array): void {
-    this.#ranges.push({ segment, from, bytes });
+    this.#ranges.push({ segment, from, bytes, file: this.#fileOf(segment) });
   }
 
-  #rangeOf(meta: ChunkMeta): { from: number; bytes: Uint8Array; file: string } {
+  #fileOf(segment: number): string {
+    return `${this.#name}/chunks/${String(segment + 1).padStart(6, "0")}`;
+  }
+
+  #rangeOf(segment: number, offset: number): FetchedRange {
     const holds = (i: number): boolean => {
       const range = this.#ranges[i];
-      return (
-        range !== undefined &&
-        range.segment === meta.segment &&
-        meta.offset >= range.from &&
-        meta.offset < range.from + range.bytes.length
-      );
+      if (range === undefined || range.segment !== segment) return false;
+      return offset >= range.from && offset < range.from + range.bytes.length;
     };
     if (!holds(this.#hint))
       this.#hint = holds(this.#hint + 1) ? this.#hint + 1 : this.#ranges.findIndex((_, i) => holds(i));
     const range = this.#ranges[this.#hint];
-    const file = `${this.#name}/chunks/${String(meta.segment + 1).padStart(6, "0")}`;
     if (range === undefined) {
       this.#hint = 0;
-      throw new CorruptionError(file, meta.offset, "chunk past the end of the segment");
+      throw new CorruptionError(this.#fileOf(segment), offset, "chunk past the end of the segment");
     }
-    return { from: range.from, bytes: range.bytes, file };
+    return range;
   }
 
-  addTo(builder: FrameBuilder, meta: ChunkMeta): void {
-    const { from, bytes, file } = this.#rangeOf(meta);
-    const entry = readChunkEntry(bytes, meta.offset - from, file, from);
-    builder.chunk(meta.mint, meta.maxt, entry.encoding, bytes, entry.from, entry.length);
+  addTo(builder: FrameBuilder, mint: number, maxt: number, segment: number, offset: number): void {
+    const { from, bytes, file } = this.#rangeOf(segment, offset);
+    const entry = readChunkEntry(bytes, offset - from, file, from);
+    builder.chunk(mint, maxt, entry.encoding, bytes, entry.from, entry.length);
   }
 
-  chunk(meta: ChunkMeta): Chunk {
-    const { from, bytes, file } = this.#rangeOf(meta);
-    const entry = readChunkEntry(bytes, meta.offset - from, file, from);
-    return {
-      mint: meta.mint,
-      maxt: meta.maxt,
-      encoding: entry.encoding,
-      data: bytes.subarray(entry.from, entry.from + entry.length),
-    };
+  chunk({ mint, maxt, segment, offset }: ChunkMeta): Chunk {
+    const { from, bytes, file } = this.#rangeOf(segment, offset);
+    const entry = readChunkEntry(bytes, offset - from, file, from);
+    return { mint, maxt, encoding: entry.encoding, data: bytes.subarray(entry.from, entry.from + entry.length) };
   }
 }
 

@@ -120,3 +120,8 @@ export function mergedIdentity(metas: readonly BlockMeta[]): Pick<BlockMeta, "mi
 export function rewrittenCompaction({ ulid, minTime, maxTime, compaction }: BlockMeta): BlockMeta["compaction"] {
   return { ...compaction, parents: [...(compaction.parents ?? []), { ulid, minTime, maxTime }] };
 }
+
+/** The blocks that one of level 1 was written anew from: only then it has parents. */
+export function originsOf({ compaction: { level, parents } }: BlockMeta): string[] {
+  return level === 1 ? (parents ?? []).map(({ ulid }) => ulid) : [];
+}

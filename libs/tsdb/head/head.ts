@@ -38,6 +38,7 @@ import { RefSet } from "./ref-set.ts";
 import { BEFORE_ALL, removeSnapshots, writeSnapshot } from "./snapshot.ts";
 import { staleHistogramFor } from "./stale-histogram.ts";
 import { type HeadOptions, HeadState } from "./state.ts";
+import type { HeadSymbols } from "./symbols.ts";
 import { truncateState } from "./truncate.ts";
 import { truncateWal } from "./truncate-wal.ts";
 
@@ -421,21 +422,12 @@ export class Head implements PostingsSource {
     const view = new ReadView(series, slots, files, late, tombstones);
     try {
       const builder = new FrameBuilder();
-      const streamIds = new Int32Array(series.symbols.count).fill(-1);
-      const idOf = (symbol: number): number => {
-        let id = symbol < streamIds.length ? streamIds[symbol]! : -1;
-        if (id < 0) {
-          id = builder.newSymbol(series.symbols.text(symbol));
-          if (symbol < streamIds.length) streamIds[symbol] = id;
-        }
-        return id;
-      };
+      const idOf = streamIds(series.symbols, builder, slots.length);
       let sent = 0;
-      const reads = new ChunkReads(HEAD_FRAME_SERIES / 2);
+      const reads = new ChunkReads(Math.max(1, Math.min(HEAD_FRAME_SERIES / 2, slots.length)));
       for (let i = 0; i < slots.length; i++) {
-        if (!view.addChunks(i, query.mint, query.maxt, query.skipChunks, builder, reads)) continue;
-        const ids = series.labelIds(slots[i]!);
-        for (let k = 0; k < ids.length; k += 2) builder.label(idOf(ids[k]!), idOf(ids[k + 1]!));
+        if (!view.addChunks(i, query, builder, reads)) continue;
+        series.addLabels(slots[i]!, builder, idOf);
         builder.endSeries();
         if (++sent === query.limit) break;
         // The first frame is small, so that the other side has work while the next is read.
@@ -617,4 +609,21 @@ export class Head implements PostingsSource {
       return ref === undefined ? [] : [{ ref, ...entry, type: METADATA_TYPES.indexOf(entry.type) }];
     });
   }
+}
+
+/** Symbols of the head as those of a stream that many series want. */
+function streamIds(symbols: HeadSymbols, builder: FrameBuilder, seriesCount: number): (symbol: number) => number {
+  const isMany = seriesCount >= 1000;
+  const many = new Int32Array(isMany ? symbols.count : 0).fill(-1);
+  const few = new Map<number, number>();
+  return (symbol) => {
+    // A symbol may have come since.
+    const isListed = symbol < many.length;
+    const known = isListed ? many[symbol]! : (few.get(symbol) ?? -1);
+    if (known >= 0) return known;
+    const id = builder.newSymbol(symbols.text(symbol));
+    if (isListed) many[symbol] = id;
+    else few.set(symbol, id);
+    return id;
+  };
 }

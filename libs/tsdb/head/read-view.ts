@@ -4,6 +4,7 @@
  * the record finds its prefix in the arena, which gives no block out again while it is held.
  */
 import { type Chunk, ENCODING } from "../chunk/encoding.ts";
+import type { SeriesQuery } from "../select.ts";
 import type { FrameBuilder } from "../series/frame.ts";
 import type { ChunkReads, HeadChunkFiles } from "./chunk-files.ts";
 import type { LateSeries, OutOfOrder } from "./out-of-order.ts";
@@ -49,14 +50,8 @@ export class ReadView {
    * Adds the chunks of series `i` in range to `builder`, without overlap; those in files are left to `reads`.
    * @returns false when there are none, and nothing was added.
    */
-  addChunks(
-    i: number,
-    mint: number,
-    maxt: number,
-    skipChunks: boolean,
-    builder: FrameBuilder,
-    reads: ChunkReads,
-  ): boolean {
+  addChunks(i: number, query: SeriesQuery, builder: FrameBuilder, reads: ChunkReads): boolean {
+    const { mint, maxt, skipChunks } = query;
     const late = this.#late.get(i);
     const deleted = this.#tombstones.size === 0 ? undefined : this.#tombstones.get(this.#refOf(i));
     // As Prometheus: a series is named as long as its open chunk is in range, even if all of it is deleted.
@@ -67,6 +62,11 @@ export class ReadView {
       if (!skipChunks)
         for (const { mint: from, maxt: to, encoding, data } of chunks)
           builder.chunk(from, to, encoding, data, 0, data.length);
+      return true;
+    }
+    if (query.newestOnly === true && this.#records.hasXor(i) && this.#records.lastTime(i) <= maxt) {
+      if (this.#records.lastTime(i) < mint) return false;
+      this.#records.addNewest(i, builder);
       return true;
     }
     const { series } = this;

@@ -18,6 +18,7 @@ import {
   xorCount,
 } from "../chunk/xor.ts";
 import type { Labels } from "#libs/model/labels.ts";
+import type { FrameBuilder } from "../series/frame.ts";
 import { Arena, BLOCK_SIZES } from "./arena.ts";
 import { HeadPostings } from "./postings.ts";
 import { HeadSymbols } from "./symbols.ts";
@@ -115,6 +116,14 @@ export class HeadSeries {
   labelIds(slot: number): Uint32Array {
     const at = this.#words[slot * WORDS + LABELS]!;
     return this.#labelIds.subarray(at + 1, at + 1 + this.#labelIds[at]!);
+  }
+
+  /** Adds the labels to the series being built; `idOf` gives the builder's id of a symbol. */
+  addLabels(slot: number, builder: FrameBuilder, idOf: (symbol: number) => number): void {
+    const ids = this.#labelIds;
+    const at = this.#words[slot * WORDS + LABELS]!;
+    const last = at + ids[at]!;
+    for (let k = at + 1; k <= last; k += 2) builder.label(idOf(ids[k]!), idOf(ids[k + 1]!));
   }
 
   /** Order of two series by labels; `ranks` orders symbols. */
@@ -446,6 +455,8 @@ export class HeadSeries {
       const target = i * WORDS;
       words[target] = this.#words[source]!;
       words[target + 1] = this.#words[source + 1]!;
+      words[target + VALUE_WORD] = this.#words[source + VALUE_WORD]!;
+      words[target + VALUE_WORD + 1] = this.#words[source + VALUE_WORD + 1]!;
       for (let k = 2 * CHUNK_MINT; k < WORDS; k++) words[target + k] = this.#words[source + k]!;
     }
     return { doubles, words };
@@ -463,6 +474,8 @@ export class HeadSeries {
     );
   }
 }
+
+const ONE_SAMPLE = new Uint8Array(XOR_HEADER_BYTES + XOR_SAMPLE_BYTES_MAX);
 
 /** A slot's record in a snapshot of `HeadSeries.snapshot`. */
 export class SnapshotRecord {
@@ -498,6 +511,17 @@ export class SnapshotRecord {
 
   openBytes(i: number): number {
     return (this.#words[i * WORDS + BITS]! + 7) >>> 3;
+  }
+
+  /** Adds the newest sample of an open XOR chunk as a chunk of its own: nothing needs decoding (bench/query-head.ts). */
+  addNewest(i: number, builder: FrameBuilder): void {
+    const time = this.lastTime(i);
+    const low = this.#words[i * WORDS + VALUE_WORD]! | 0;
+    const high = this.#words[i * WORDS + VALUE_WORD + 1]! | 0;
+    const xor = emptyXorState(ONE_SAMPLE);
+    appendXor(xor, time, low, high);
+    ONE_SAMPLE[1] = 1;
+    builder.chunk(time, time, ENCODING.XOR, ONE_SAMPLE, 0, xor.bitAt >>> 3);
   }
 
   /** Copies the open XOR chunk into `target` at `at`. */

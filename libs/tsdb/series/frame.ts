@@ -39,17 +39,18 @@ export class FrameBuilder {
   #symbolIds = new Map<string, number>();
   #symbolCount = 0;
   #symbols: string[] = [];
-  #labels = new Uint32Array(4096);
+  // Small at first: most streams are one small frame.
+  #labels = new Uint32Array(256);
   #labelCount = 0;
-  #labelEnds = new Uint32Array(512);
-  #chunkEnds = new Uint32Array(512);
+  #labelEnds = new Uint32Array(32);
+  #chunkEnds = new Uint32Array(32);
   #seriesCount = 0;
-  #mints = new Float64Array(1024);
-  #maxts = new Float64Array(1024);
-  #encodings = new Uint8Array(1024);
-  #dataEnds = new Uint32Array(1024);
+  #mints = new Float64Array(32);
+  #maxts = new Float64Array(32);
+  #encodings = new Uint8Array(32);
+  #dataEnds = new Uint32Array(32);
   #chunkCount = 0;
-  #data = new Uint8Array(1 << 16);
+  #data = new Uint8Array(2048);
   #dataLength = 0;
 
   /** Bytes of chunks and number of series so far: the caller decides when a frame is full. */
@@ -98,7 +99,7 @@ export class FrameBuilder {
   reserveChunk(mint: number, maxt: number, encoding: number, length: number): number {
     const at = this.#dataLength;
     if (at + length + DECODE_SLACK > this.#data.length) {
-      const larger = new Uint8Array(Math.max(this.#data.length * 2, at + length + DECODE_SLACK));
+      const larger = new Uint8Array(Math.max(this.#data.length * 4, at + length + DECODE_SLACK));
       larger.set(this.#data.subarray(0, at));
       this.#data = larger;
     }
@@ -128,6 +129,20 @@ export class FrameBuilder {
     }
     this.#labelEnds[this.#seriesCount] = this.#labelCount;
     this.#chunkEnds[this.#seriesCount++] = this.#chunkCount;
+  }
+
+  /** Takes back the chunks of the series being added; their bytes are the caller's. */
+  takeChunks(): Chunk[] {
+    const first = this.#seriesCount === 0 ? 0 : this.#chunkEnds[this.#seriesCount - 1]!;
+    const startOf = (i: number): number => (i === 0 ? 0 : this.#dataEnds[i - 1]!);
+    const chunks = Array.from({ length: this.#chunkCount - first }, (_, n): Chunk => {
+      const i = first + n;
+      const data = this.#data.slice(startOf(i), this.#dataEnds[i]);
+      return { mint: this.#mints[i]!, maxt: this.#maxts[i]!, encoding: this.#encodings[i]!, data };
+    });
+    this.#chunkCount = first;
+    this.#dataLength = startOf(first);
+    return chunks;
   }
 
   /** Takes back the chunks of the series being added, which is then left out. */
@@ -178,20 +193,26 @@ function grown(list: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>;
 function grown(list: Uint32Array<ArrayBuffer>): Uint32Array<ArrayBuffer>;
 function grown(list: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffer>;
 function grown(list: Uint8Array | Uint32Array | Float64Array): Uint8Array | Uint32Array | Float64Array {
-  const larger = new (list.constructor as new (length: number) => typeof list)(list.length * 2);
+  const larger = new (list.constructor as new (length: number) => typeof list)(list.length * 4);
   larger.set(list as never);
   return larger;
 }
 
+/** Where the label ids of series `s` begin in `frame.labels`; they end at `frame.labelEnds[s]`. */
+export function labelsFrom(frame: SeriesFrame, s: number): number {
+  return s === 0 ? 0 : frame.labelEnds[s - 1]!;
+}
+
 /** Walks the series of a stream's frames. Keeps the stream's symbols; frames must come in order. */
 export class FrameReader {
-  readonly #symbols: string[] = [];
+  /** The strings of label ids so far. */
+  readonly symbols: string[] = [];
   #frame: SeriesFrame | undefined;
   #series = -1;
 
   /** Starts a frame; `next` then walks it. */
   enter(frame: SeriesFrame): void {
-    for (const symbol of frame.symbols) this.#symbols.push(symbol);
+    for (const symbol of frame.symbols) this.symbols.push(symbol);
     this.#frame = frame;
     this.#series = -1;
   }
@@ -207,11 +228,14 @@ export class FrameReader {
 
   /** The series' labels; a fresh array of interned strings. */
   labels(): Labels {
-    const { labels, labelEnds } = this.#frame!;
-    const to = labelEnds[this.#series]!;
+    return this.labelsOf(this.#frame!, this.#series);
+  }
+
+  /** The same of any series of a frame that was entered. */
+  labelsOf(frame: SeriesFrame, s: number): Labels {
+    const to = frame.labelEnds[s]!;
     const out: string[] = [];
-    for (let i = this.#series === 0 ? 0 : labelEnds[this.#series - 1]!; i < to; i++)
-      out.push(this.#symbols[labels[i]!]!);
+    for (let i = labelsFrom(frame, s); i < to; i++) out.push(this.symbols[frame.labels[i]!]!);
     return out;
   }
 
@@ -226,6 +250,15 @@ export class FrameReader {
     if (from - before !== length) return false;
     for (let i = 0; i < length; i++) if (labels[from + i] !== labels[before + i]) return false;
     return true;
+  }
+
+  /** Where the series' label ids lie in `frame.labels`. */
+  get labelsFrom(): number {
+    return labelsFrom(this.#frame!, this.#series);
+  }
+
+  get labelsTo(): number {
+    return this.#frame!.labelEnds[this.#series]!;
   }
 
   get chunkFrom(): number {

@@ -17,14 +17,15 @@ export async function* quantiles(expr: AggregateExpr, context: EvalContext): Asy
   if (input.present.includes(HISTOGRAM)) context.annotations.histogramIgnored("quantile", expr.expr.span);
   const out = createTile(groups.labels.length, count);
   out.labels.push(...groups.labels);
+  const { values, present } = input;
+  const column = new Float64Array(input.labels.length);
   const add = (g: number): void => {
     const group = members[g]!;
     if (group.some((s) => input.nameless?.has(s) === true)) context.names.apply(out, g);
     for (let i = 0; i < count; i++) {
-      const values = group
-        .filter((s) => input.present[s * count + i] === FLOAT)
-        .map((s) => input.values[s * count + i]!);
-      if (values.length > 0) setFloat(out, g * count + i, quantileOf(params[i]!, Float64Array.from(values)));
+      let length = 0;
+      for (const s of group) if (present[s * count + i] === FLOAT) column[length++] = values[s * count + i]!;
+      if (length > 0) setFloat(out, g * count + i, quantileOf(params[i]!, column.subarray(0, length)));
     }
   };
   await forEachInSlices(members.length, add, context.slices);

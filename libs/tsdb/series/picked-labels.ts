@@ -1,0 +1,81 @@
+/**
+ * The label sets of a stream cut down to some names. Each distinct set is made once and given again as the same array:
+ * who groups series by few labels compares ids instead of making strings (bench/query-head.ts: `sum by (rate)` over
+ * 20,000 series left 40 % of its time to the collector before).
+ */
+import type { Labels } from "#libs/model/labels.ts";
+import { labelsFrom, type SeriesFrame } from "./frame.ts";
+
+const UNKNOWN = 0;
+const UNWANTED = 1;
+const WANTED = 2;
+
+/** Ids are below it: a stream has fewer symbols. */
+const ID_END = 2 ** 27;
+
+export class PickedLabels {
+  readonly #names: ReadonlySet<string>;
+  /** The stream's strings by id. */
+  readonly #symbols: readonly string[];
+  /** By id. */
+  #wanted = new Uint8Array(1024);
+  /** A trie: from a node by an id to the next. Node 0 is the empty set. */
+  readonly #next = new Map<number, number>();
+  /** The step last taken from a node: series in a row are alike. */
+  readonly #lastId: number[] = [-1];
+  readonly #lastNode: number[] = [0];
+  /** By node, where a set ends there. */
+  readonly #sets: (Labels | undefined)[] = [undefined];
+
+  /** `symbols` may grow. */
+  constructor(names: readonly string[], symbols: readonly string[]) {
+    this.#names = new Set(names);
+    this.#symbols = symbols;
+  }
+
+  /** The wanted labels of series `s`, in the order they have there. */
+  of(frame: SeriesFrame, s: number): Labels {
+    const { labels } = frame;
+    const to = frame.labelEnds[s]!;
+    let node = 0;
+    for (let i = labelsFrom(frame, s); i < to; i += 2)
+      if (this.#wants(labels[i]!)) node = this.#step(this.#step(node, labels[i]!), labels[i + 1]!);
+    return (this.#sets[node] ??= this.#read(frame, s));
+  }
+
+  #wants(id: number): boolean {
+    const known = this.#wanted[id] ?? UNKNOWN;
+    if (known !== UNKNOWN) return known === WANTED;
+    if (id >= this.#wanted.length) {
+      const larger = new Uint8Array(Math.max(2 * this.#wanted.length, id + 1));
+      larger.set(this.#wanted);
+      this.#wanted = larger;
+    }
+    const isWanted = this.#names.has(this.#symbols[id]!);
+    this.#wanted[id] = isWanted ? WANTED : UNWANTED;
+    return isWanted;
+  }
+
+  #step(node: number, id: number): number {
+    if (this.#lastId[node] === id) return this.#lastNode[node]!;
+    const key = node * ID_END + id;
+    let next = this.#next.get(key);
+    if (next === undefined) {
+      next = this.#sets.length;
+      this.#next.set(key, next);
+      this.#sets.push(undefined);
+      this.#lastId.push(-1);
+      this.#lastNode.push(0);
+    }
+    this.#lastId[node] = id;
+    this.#lastNode[node] = next;
+    return next;
+  }
+
+  #read({ labels, labelEnds }: SeriesFrame, s: number): Labels {
+    const out: string[] = [];
+    for (let i = s === 0 ? 0 : labelEnds[s - 1]!; i < labelEnds[s]!; i += 2)
+      if (this.#wants(labels[i]!)) out.push(this.#symbols[labels[i]!]!, this.#symbols[labels[i + 1]!]!);
+    return out;
+  }
+}
