@@ -80,7 +80,8 @@ export async function startAll(
     config,
     env,
     () => trouble(),
-    (app, peer) => addAdminRoutes(app, peer("receiver"), config),
+    (app, peer) =>
+      addAdminRoutes(app, peer("receiver"), config, () => peer("querier").call("localBlocksChanged", undefined)),
   );
   const host = await startHost(
     [

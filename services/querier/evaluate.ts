@@ -42,9 +42,9 @@ export const start: StartComponent<EvaluateConfig> = async (config, context) => 
           querier.endpoints.map((address) => grpcStore(address, env)),
         );
   const infos = new Map<Store, StoreInfo | undefined>();
-  const refresh = async (): Promise<void> => {
+  const refresh = async (stale: readonly Store[]): Promise<void> => {
     await Promise.all(
-      [...locals, ...remotes].map(async (store) => {
+      stale.map(async (store) => {
         try {
           infos.set(store, await store.info(env.stopping));
         } catch (error) {
@@ -55,7 +55,7 @@ export const start: StartComponent<EvaluateConfig> = async (config, context) => 
       }),
     );
   };
-  await every(INFO_INTERVAL_MS, "store info", refresh, env);
+  await every(INFO_INTERVAL_MS, "store info", () => refresh([...locals, ...remotes]), env);
   // Stores of this process are asked each time: what was just written must be found. To ask them for infos before that
   // would cost as much as a small query.
   const stores = (): KnownStore[] => [
@@ -120,6 +120,8 @@ export const start: StartComponent<EvaluateConfig> = async (config, context) => 
       metrics.responses.inc({ code: String(response.status) });
       return new Transfer(response, [response.body.buffer]);
     },
+    /** Looks at once which blocks the stores of this process have: what is deleted from them is not to be found elsewhere. */
+    localBlocksChanged: () => refresh(locals),
     missingStores: async () => remotes.filter((store) => infos.get(store) === undefined).map(({ name }) => name),
   } satisfies Handlers;
 };

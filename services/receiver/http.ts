@@ -30,41 +30,40 @@ const ADMIN_PATHS = ["admin/tsdb/delete_series", "admin/tsdb/clean_tombstones", 
 
 /**
  * Prometheus's admin API, answered on the ingest thread; forms must be parsed as strings. Without CORS: pages of other
- * sites have no business here.
+ * sites have no business here. `onChange` is awaited before the answer.
  */
-export function addAdminRoutes(app: FastifyInstance, receiver: Peer, config: TenantHeader): void {
+export function addAdminRoutes(
+  app: FastifyInstance,
+  receiver: Peer,
+  config: TenantHeader,
+  onChange: () => Promise<void> = async () => undefined,
+): void {
   for (const prefix of ["/api/v1/", "/prometheus/api/v1/"]) {
     for (const path of ADMIN_PATHS) {
       const url = prefix + path;
       app.route({
         method: ["POST", "PUT"],
         url,
-        handler: (request, reply) => administer(path, request, reply, receiver, config),
+        handler: async (request, reply) => {
+          const { status, headers, body } = await receiver.call<ApiResponse>("admin", adminCall(path, request, config));
+          await onChange();
+          const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+          return reply.code(status).headers(headers).send(bytes);
+        },
       });
       app.get(url, (_request, reply) => refuse(reply.header("allow", "POST, PUT"), 405, "Method Not Allowed"));
     }
   }
 }
 
-async function administer(
-  path: string,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  receiver: Peer,
-  config: TenantHeader,
-): Promise<FastifyReply> {
-  const call: ApiRequest = {
+function adminCall(path: string, request: FastifyRequest, config: TenantHeader): ApiRequest {
+  return {
     method: request.method,
     path,
     query: /\?(.*)/s.exec(request.raw.url ?? "")?.[1] ?? "",
     form: typeof request.body === "string" ? request.body : "",
     tenant: tenantOf(request.headers, config.tenantHeader, config.defaultTenant),
   };
-  const { status, headers, body } = await receiver.call<ApiResponse>("admin", call);
-  return reply
-    .code(status)
-    .headers(headers)
-    .send(Buffer.from(body.buffer, body.byteOffset, body.byteLength));
 }
 
 async function write(
