@@ -8,7 +8,7 @@
  *   <data-dir>/receive/<tenant>/   heads and fresh blocks      <data-dir>/bucket/   the bucket, unless one is given
  *   <data-dir>/store/              index headers               <data-dir>/endpoints.json
  */
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Env } from "#libs/kit/env.ts";
 import { serveGrpc } from "#libs/kit/grpc.ts";
@@ -28,7 +28,8 @@ import { querierOptions } from "#services/querier/config.ts";
 import { openQueryHttp, querierComponent } from "#services/querier/main.ts";
 import { receiverOptions } from "#services/receiver/config.ts";
 import { scanThreads } from "#services/querier/scan-threads.ts";
-import { ingestThread, serveWrites } from "#services/receiver/main.ts";
+import { addAdminRoutes } from "#services/receiver/http.ts";
+import { ingestThread, lockDataFolder, serveWrites } from "#services/receiver/main.ts";
 import { startSelfMonitor } from "#services/receiver/self-monitor.ts";
 import { storeGatewayOptions } from "#services/store-gateway/config.ts";
 import { gatewayComponent } from "#services/store-gateway/main.ts";
@@ -57,7 +58,8 @@ export async function startAll(
   onDeath: (thread: string, error: Error) => void,
 ): Promise<void> {
   const dataDir = resolve(config.dataDir);
-  mkdirSync(dataDir, { recursive: true });
+  const receiver = { ...config, tsdbPath: join(dataDir, "receive") };
+  for (const folder of [dataDir, receiver.tsdbPath]) lockDataFolder(folder, config, env);
   const endpointsFile = join(dataDir, "endpoints.json");
   rmSync(endpointsFile, { force: true });
   const bucket = readBucketConfig(config.objstoreConfig, config.objstoreConfigFile) ?? {
@@ -65,7 +67,6 @@ export async function startAll(
     config: { directory: join(dataDir, "bucket") },
     prefix: "",
   };
-  const receiver = { ...config, tsdbPath: join(dataDir, "receive") };
   const evaluate = {
     querier: config,
     localStores: ["receiver", "gateway"],
@@ -75,7 +76,13 @@ export async function startAll(
   };
   let trouble = async (): Promise<string[]> => [];
   const scanners = scanThreads(config.scanThreads);
-  const http = await openQueryHttp(config, env, () => trouble());
+  const http = await openQueryHttp(
+    config,
+    env,
+    () => trouble(),
+    (app, peer) =>
+      addAdminRoutes(app, peer("receiver"), config, () => peer("querier").call("localBlocksChanged", undefined)),
+  );
   const host = await startHost(
     [
       ingestThread(receiver, bucket),

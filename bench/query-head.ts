@@ -14,7 +14,7 @@ import { sourceFrames } from "#libs/storeapi/series-source.ts";
 import type { Store } from "#libs/storeapi/store.ts";
 import { Head } from "#libs/tsdb/head/head.ts";
 import { querierOptions } from "#services/querier/config.ts";
-import { StoreSource } from "#services/querier/source.ts";
+import { NO_METADATA, StoreSource } from "#services/querier/source.ts";
 import { loadSeries } from "#tools/load.ts";
 import { row, summary } from "./measure.ts";
 
@@ -65,7 +65,7 @@ export async function queryHead(
     const source = new StoreSource(
       store,
       resolveOptions(querierOptions, { flags: new Map(), environment: {} }),
-      async () => [],
+      NO_METADATA,
     );
     const engine = new Engine({ lookbackMs: 300_000, timeoutMs: 120_000, samplesMax: 5e8, defaultStepMs: 60_000 });
     const endMs = START + (samples - 1) * STEP_MS;

@@ -16,7 +16,7 @@ import { openBlock } from "#libs/tsdb/block/reader.ts";
 import { createUlid } from "#libs/tsdb/block/ulid.ts";
 import { Head } from "#libs/tsdb/head/head.ts";
 import { querierOptions } from "#services/querier/config.ts";
-import { StoreSource } from "#services/querier/source.ts";
+import { NO_METADATA, StoreSource } from "#services/querier/source.ts";
 import { loadSeries } from "#tools/load.ts";
 import { row, summary } from "./measure.ts";
 
@@ -67,7 +67,7 @@ export async function rateBlock(print: (line: string) => void): Promise<void> {
     const source = new StoreSource(
       store,
       resolveOptions(querierOptions, { flags: new Map(), environment: {} }),
-      async () => [],
+      NO_METADATA,
     );
     const engine = new Engine({ lookbackMs: 300_000, timeoutMs: 120_000, samplesMax: 5e8, defaultStepMs: 60_000 });
     const range = { startMs: START + 300_000, endMs: START + 7_185_000, stepMs: 60_000 };

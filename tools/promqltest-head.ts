@@ -19,7 +19,7 @@ import type { LoadedSample, LoadedSeries } from "#libs/promql/promqltest/script.
 import type { QueryStorage } from "#libs/promql/storage.ts";
 import { type Head, OUTCOME, type Outcome } from "#libs/tsdb/head/head.ts";
 import { querierOptions } from "#services/querier/config.ts";
-import { StoreSource } from "#services/querier/source.ts";
+import { NO_METADATA, StoreSource } from "#services/querier/source.ts";
 import { TenantStore } from "#services/receiver/tenant-store.ts";
 
 /** Scripts are a day long at most: no chunk ends at a block's border. */
@@ -73,7 +73,7 @@ export class HeadStorage implements ScriptStorage {
 
   queryable(): QueryStorage {
     const config = resolveOptions(querierOptions, { flags: new Map(), environment: {} });
-    const source = new StoreSource(this.#opened, config, () => Promise.resolve([]));
+    const source = new StoreSource(this.#opened, config, NO_METADATA);
     return source.storage({ tenant: "", dedup: false, partialResponse: false, replicaLabels: undefined });
   }
 

@@ -104,6 +104,13 @@ export function createHttpServer(
   };
 }
 
+/** Bodies of forms as the string they came as. */
+export function addFormParser(app: FastifyInstance): void {
+  app.addContentTypeParser("application/x-www-form-urlencoded", { parseAs: "string" }, (_request, body, done) =>
+    done(null, body),
+  );
+}
+
 /** CPU profile and heap snapshot of the main thread, in the formats Chrome DevTools opens. */
 function addProfiles(app: FastifyInstance): void {
   app.get("/debug/pprof/profile", async (request, reply) => {

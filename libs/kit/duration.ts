@@ -1,56 +1,57 @@
 /** Durations and sizes as people write them in flags and YAML. Milliseconds and bytes inside. */
 import { BadRequestError } from "./errors.ts";
 
-const UNIT_MS: Record<string, number> = {
-  y: 365 * 86_400_000,
-  w: 7 * 86_400_000,
-  d: 86_400_000,
-  h: 3_600_000,
-  m: 60_000,
-  s: 1000,
-  ms: 1,
-};
+/** Largest first, the order in which they are written. */
+const UNIT_MS: ReadonlyMap<string, number> = new Map([
+  ["y", 365 * 86_400_000],
+  ["w", 7 * 86_400_000],
+  ["d", 86_400_000],
+  ["h", 3_600_000],
+  ["m", 60_000],
+  ["s", 1000],
+  ["ms", 1],
+]);
+const UNITS = [...UNIT_MS.keys()];
+
+/** Prometheus keeps durations in int64 nanoseconds. */
+const DURATION_MAX_MS = 9_223_372_036_854;
 
 /**
  * Parses Prometheus's duration form: units `y w d h m s ms` in descending order, each at most once, or `0`.
  *
  * @returns milliseconds.
- * @throws BadRequestError naming the text.
+ * @throws BadRequestError in Prometheus's words.
  */
 export function parseDuration(text: string): number {
   if (text === "0") return 0;
-  const match = /^(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?$/.exec(text);
-  if (text === "" || match === null) throw new BadRequestError(`not a valid duration string: ${JSON.stringify(text)}`);
-  const units = ["y", "w", "d", "h", "m", "s", "ms"];
+  if (text === "") throw new BadRequestError("empty duration string");
+  const invalid = new BadRequestError(`not a valid duration string: ${JSON.stringify(text)}`);
+  if (!/^(?:[0-9]+[^0-9]+)+$/.test(text)) throw invalid;
   let total = 0;
-  units.forEach((unit, i) => (total += Number(match[i + 1] ?? 0) * UNIT_MS[unit]!));
-  // Prometheus keeps durations in int64 nanoseconds.
-  if (total > 9_223_372_036_854) throw new BadRequestError("duration out of range");
+  let lastRank = -1;
+  for (const [, count, unit] of text.matchAll(/([0-9]+)([^0-9]+)/g)) {
+    if (BigInt(count!) >= 2n ** 64n) throw invalid;
+    const rank = UNITS.indexOf(unit!);
+    if (rank < 0) throw new BadRequestError(`unknown unit ${JSON.stringify(unit)} in duration ${JSON.stringify(text)}`);
+    if (rank <= lastRank) throw invalid;
+    lastRank = rank;
+    total += Number(count) * UNIT_MS.get(unit!)!;
+    if (total > DURATION_MAX_MS) throw new BadRequestError("duration out of range");
+  }
   return total;
 }
 
-/** Milliseconds in Prometheus's shortest form, as `model.Duration.String()`: `1h30m`, `5m`, `0s`. */
+/** Milliseconds in Prometheus's shortest form, as `model.Duration.String()`: `1h30m`, `1d1h`, `90d`, `0s`. */
 export function formatDuration(ms: number): string {
   if (ms === 0) return "0s";
   let rest = Math.abs(ms);
   let out = ms < 0 ? "-" : "";
-  const take = (unit: string, exactOnly: boolean): void => {
-    const size = UNIT_MS[unit]!;
-    if (exactOnly && rest % size !== 0) return;
-    const count = Math.floor(rest / size);
-    if (count > 0) {
-      out += `${count}${unit}`;
-      rest -= count * size;
-    }
-  };
-  // Years, weeks and days only where they come out even; so 90m is 1h30m but 25h stays in hours.
-  take("y", true);
-  take("w", true);
-  take("d", true);
-  take("h", false);
-  take("m", false);
-  take("s", false);
-  take("ms", false);
+  for (const [unit, size] of UNIT_MS) {
+    // Years and weeks only where nothing remains: 90d, not 12w6d.
+    if (rest < size || ((unit === "y" || unit === "w") && rest % size !== 0)) continue;
+    out += `${Math.floor(rest / size)}${unit}`;
+    rest %= size;
+  }
   return out;
 }
 

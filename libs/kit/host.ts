@@ -10,7 +10,7 @@
 import { MessageChannel, type MessagePort, parentPort, Worker, workerData } from "node:worker_threads";
 import type { MetricObjectWithValues, MetricValue } from "prom-client";
 import { createEnv, type Env } from "./env.ts";
-import { messageOf } from "./errors.ts";
+import { messageOf, UnavailableError } from "./errors.ts";
 import { createLog, type LogConfig } from "./log.ts";
 import { type Handlers, localPeer, type Peer, RpcClient, serveRpc } from "./rpc.ts";
 
@@ -40,6 +40,23 @@ export interface Host {
   readonly peer: (name: string) => Peer;
   /** The metrics of every worker, as prom-client's JSON. */
   readonly workerMetrics: () => Promise<MetricObjectWithValues<MetricValue<string>>[][]>;
+}
+
+/** A component of a host that is being started. Calls before it is up are refused. */
+export function peerOf(host: () => Host | undefined, name: string): Peer {
+  const peer = (): Peer => {
+    const up = host();
+    if (up === undefined) throw new UnavailableError(`${name} is being started, try again`);
+    return up.peer(name);
+  };
+  return {
+    async call<R>(...args: Parameters<Peer["call"]>): Promise<R> {
+      return peer().call<R>(...args);
+    },
+    stream<R>(...args: Parameters<Peer["stream"]>): AsyncIterable<R> {
+      return peer().stream<R>(...args);
+    },
+  };
 }
 
 interface ThreadData {

@@ -19,20 +19,23 @@ describe("durations and sizes", () => {
     expect(["1h30m", "15d", "500ms", "0", "1y2w"].map(parseDuration)).toEqual([
       5_400_000, 1_296_000_000, 500, 0, 32_745_600_000,
     ]);
-    for (const bad of ["", "5", "1m1h", "1.5h", "h", "-1s"])
-      expect(() => parseDuration(bad), bad).toThrow("not a valid duration");
+    // What Prometheus 3.14 says to --query.timeout.
+    const check = (bad: string, want: string): void => expect(() => parseDuration(bad), bad).toThrow(want);
+    for (const bad of ["5", "1m1h", "1h1d", "5m5m", "h", "x5", "-1s", "1h5", "99999999999999999999y"])
+      check(bad, `not a valid duration string: "${bad}"`);
+    check("", "empty duration string");
+    check("5x", 'unknown unit "x" in duration "5x"');
+    check("1.5m", 'unknown unit "." in duration "1.5m"');
+    check("300y", "duration out of range");
     expect(["2GB", "512MiB", "100", "1.5KB"].map(parseSize)).toEqual([2 ** 31, 2 ** 29, 100, 1536]);
     expect(() => parseSize("5 apples")).toThrow("not a valid size");
   });
   test("format", () => {
-    expect([0, 300_000, 5_400_000, 90_000_000, 86_400_000, 1500].map(formatDuration)).toEqual([
-      "0s",
-      "5m",
-      "1h30m",
-      "25h",
-      "1d",
-      "1s500ms",
-    ]);
+    const days = (count: number): number => count * 86_400_000;
+    const list = [0, 300_000, 5_400_000, 90_000_000, days(1), 1500, days(8), days(14), days(365), days(366), -60_000];
+    expect(list.map(formatDuration)).toEqual(
+      ["0s", "5m", "1h30m", "1d1h", "1d", "1s500ms", "8d", "2w", "1y", "366d", "-1m"], // of which promtool prints the days
+    );
   });
 });
 

@@ -52,8 +52,8 @@ export function formatE(value: number): string {
 }
 
 /**
- * Go's `strconv.ParseFloat`: decimal and hexadecimal, `inf`, `infinity`, `nan` in any case, underscores only
- * between digits of a based literal. @returns undefined when the text is no number; overflow gives ±Infinity.
+ * Go's `strconv.ParseFloat`: decimal and hexadecimal, `inf`, `infinity`, `nan` in any case, single underscores between
+ * digits and behind `0x`. @returns undefined when the text is no number; overflow gives ±Infinity.
  */
 export function parseGoFloat(text: string): number | undefined {
   const special = /^([+-]?)(inf|infinity|nan)$/i.exec(text);
@@ -61,11 +61,19 @@ export function parseGoFloat(text: string): number | undefined {
     if (special[2]!.toLowerCase() === "nan") return special[1] === "" ? NaN : undefined;
     return special[1] === "-" ? -Infinity : Infinity;
   }
-  if (/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text)) return Number(text);
-  const hex = /^([+-]?)0x([0-9a-f_]*)(?:\.([0-9a-f_]*))?p([+-]?\d+)$/i.exec(text);
+  const plain = withoutUnderscores(text);
+  if (/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(plain)) return Number(plain);
+  const hex = /^([+-]?)0x([0-9a-f]*)(?:\.([0-9a-f]*))?p([+-]?\d+)$/i.exec(plain);
   if (hex === null || (hex[2] === "" && (hex[3] ?? "") === "")) return undefined;
-  const fraction = (hex[3] ?? "").replaceAll("_", "");
-  const mantissa = Number(BigInt(`0x0${hex[2]!.replaceAll("_", "")}${fraction}`));
+  const fraction = hex[3] ?? "";
+  const mantissa = Number(BigInt(`0x0${hex[2]!}${fraction}`));
   const value = mantissa * 2 ** (Number(hex[4]) - 4 * fraction.length);
   return hex[1] === "-" ? -value : value;
+}
+
+/** The text without its underscores, or as it is when one of them stands where it may not. */
+function withoutUnderscores(text: string): string {
+  const isHex = /^[+-]?0x/i.test(text);
+  const misplaced = isHex ? /(?<!^[+-]?0x|[0-9a-f])_|_(?![0-9a-f])/i : /(?<!\d)_|_(?!\d)/;
+  return misplaced.test(text) ? text : text.replaceAll("_", "");
 }

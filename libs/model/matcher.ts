@@ -52,7 +52,8 @@ const isLiteral = (text: string): boolean => !META.test(text);
 export function compileAnchored(pattern: string): Compiled {
   const fast = fastPath(pattern);
   if (fast !== undefined) return fast;
-  const re = compileRe2(`^(?s:${pattern})$`, pattern);
+  // As it stands, not wrapped: `a)(b` would become valid, and `\Qa` would not be.
+  const re = compileRe2(pattern, pattern, RE2JS.DOTALL);
   // The values of a label repeat from query to query and from series to series.
   const seen = new Map<string, boolean>();
   const test = (value: string): boolean => {
@@ -69,12 +70,13 @@ export function compileAnchored(pattern: string): Compiled {
 
 const SEEN_MAX = 10_000;
 
-/** Compiles RE2. `shown` is what the error names. */
-export function compileRe2(source: string, shown: string): RE2JS {
+/** Compiles RE2. `shown` is what the error names, `flags` are re2js's. */
+export function compileRe2(source: string, shown: string, flags = 0): RE2JS {
   try {
-    return RE2JS.compile(source);
+    return RE2JS.compile(source, flags);
   } catch (cause) {
-    throw new BadRequestError(`${messageOf(cause)} in ${JSON.stringify(shown)}`, { cause });
+    // re2js writes its flags before the pattern.
+    throw new BadRequestError(`${messageOf(cause).replace("`(?s)", "`")} in ${JSON.stringify(shown)}`, { cause });
   }
 }
 

@@ -65,6 +65,25 @@ describe("matchers", () => {
   });
   test("invalid RE2 names the pattern", () =>
     expect(() => createMatcher({ type: "=~", name: "a", value: "a(?=b)" })).toThrow('in "a(?=b)"'));
+  test("a pattern is judged as it stands, not inside of what anchors it", () => {
+    for (const value of ["a)(b", "(?i)a)|(b", "x)"])
+      expect(() => createMatcher({ type: "=~", name: "a", value }), value).toThrow(`unexpected ): \`${value}\``);
+    const { test: literal } = compileAnchored("\\Qa.b|");
+    expect(["a.b|", "axb|", "a.b"].map(literal)).toEqual([true, false, false]);
+  });
+  test("all of a value matches, whichever alternative comes first", () => {
+    const atom = fc.constantFrom("a", "b", "ab", "a|ab", "(a|ab)(b|)", "a*?", "b+", ".", "(?:|a)", "[^a]", "^", "$");
+    fc.assert(
+      fc.property(
+        fc.array(atom, { minLength: 1, maxLength: 4 }),
+        fc.string({ unit: fc.constantFrom("a", "b", "\n") }),
+        (atoms, v) => {
+          const pattern = atoms.join("");
+          expect(compileAnchored(pattern).test(v)).toBe(new RegExp(`^(?:${pattern})$`, "s").test(v));
+        },
+      ),
+    );
+  });
 });
 
 describe("floats as Go writes them", () => {
@@ -84,7 +103,9 @@ describe("floats as Go writes them", () => {
   check(-Infinity, "-Inf", "-Inf", "-Inf");
   test("e", () => expect([1.5e6, -0, 12, 1e-7].map(formatE)).toEqual(["1.5e+06", "-0e+00", "1.2e+01", "1e-07"]));
   test("parse", () => {
-    expect(["1", "+Inf", "-inf", "1e3", ".5", "0x1p4", "nan", "1_0", "", "0x10", " 1"].map(parseGoFloat)).toEqual([
+    const texts = ["1", "+Inf", "-inf", "1e3", ".5", "0x1p4", "nan", "", "0x10", " 1", "-NaN", "-0x1p-2", "0x.8p1"];
+    const none = undefined;
+    expect(texts.map(parseGoFloat)).toEqual([
       1,
       Infinity,
       -Infinity,
@@ -92,11 +113,26 @@ describe("floats as Go writes them", () => {
       0.5,
       16,
       NaN,
-      undefined,
-      undefined,
-      undefined,
-      undefined,
+      none,
+      none,
+      none,
+      none,
+      -0.25,
+      1,
     ]);
+  });
+  test("parse underscores as Go 1.26 does: single ones between digits and behind 0x", () => {
+    const read = {
+      "1_0": 10,
+      "1_23.50_0_0e+1_2": 1.235e14,
+      "0_1": 1,
+      "0x_1p4": 16,
+      "0x1_0p1_0": 16384,
+      "0x1.8_8p0": 1.53125,
+    };
+    expect(Object.keys(read).map(parseGoFloat)).toEqual(Object.values(read));
+    const refused = "_1 1_ 1__0 1_.5 1._5 1.5_e1 1e_1 0x1__0p1 0x_p1 0x1_p1 0x1p_1 0x1p1_ 0x1._8p0 0x1_.8p0 in_f";
+    for (const text of refused.split(" ")) expect(parseGoFloat(text), text).toBeUndefined();
   });
 });
 

@@ -78,9 +78,13 @@ export interface DataSource {
     signal: AbortSignal,
   ): Promise<Answer<readonly string[]>>;
   series(query: LabelQuery, options: SourceOptions, signal: AbortSignal): Promise<Answer<readonly Labels[]>>;
-  metadata(options: SourceOptions): Promise<ReadonlyMap<string, readonly MetricMetadata[]>>;
+  metadata(options: SourceOptions): Promise<Answer<ReadonlyMap<string, readonly MetricMetadata[]>>>;
   /** By labels. Data that has no exemplars to give is named by a warning. */
-  exemplars(query: ExemplarQuery, options: SourceOptions): Promise<Answer<readonly SeriesExemplars[]>>;
+  exemplars(
+    query: ExemplarQuery,
+    options: SourceOptions,
+    signal: AbortSignal,
+  ): Promise<Answer<readonly SeriesExemplars[]>>;
 }
 
 export interface ApiOptions {
@@ -142,7 +146,7 @@ export class PrometheusApi {
       case "query_range":
         return this.#queryRange(request, params, signal);
       case "query_exemplars":
-        return this.#queryExemplars(request, params);
+        return this.#queryExemplars(request, params, signal);
       case "query_explain": {
         const timeMs = params.optionalTime("time", this.#options.now());
         return this.#explain(params, { startMs: timeMs, endMs: timeMs, stepMs: 0 });
@@ -269,7 +273,7 @@ export class PrometheusApi {
     return success({ ...tree, before, after });
   }
 
-  async #queryExemplars(request: ApiRequest, params: Params): Promise<ApiResponse> {
+  async #queryExemplars(request: ApiRequest, params: Params, signal: AbortSignal): Promise<ApiResponse> {
     const mint = params.optionalTime("start", -ALL_TIME_MS);
     const maxt = params.optionalTime("end", ALL_TIME_MS);
     if (maxt < mint) throw new BadRequestError("end timestamp must not be before start timestamp");
@@ -277,7 +281,9 @@ export class PrometheusApi {
     // As Prometheus: an expression without a selector has no data, not even an empty list.
     const query = { mint, maxt, selectors };
     const answer =
-      selectors.length === 0 ? undefined : await this.#options.source.exemplars(query, this.#source(request, params));
+      selectors.length === 0
+        ? undefined
+        : await this.#options.source.exemplars(query, this.#source(request, params), signal);
     return { status: 200, headers: JSON_HEADERS, body: writeExemplars(answer?.values, answer?.warnings ?? []) };
   }
 
@@ -345,13 +351,13 @@ export class PrometheusApi {
     const limit = number("limit");
     const perMetric = number("limit_per_metric");
     const wanted = params.get("metric");
-    const all = await this.#options.source.metadata(this.#source(request, params));
+    const { values, warnings } = await this.#options.source.metadata(this.#source(request, params));
     const data: Record<string, readonly MetricMetadata[]> = {};
-    for (const [metric, entries] of all) {
+    for (const [metric, entries] of values) {
       if (limit >= 0 && Object.keys(data).length >= limit) break;
       if (wanted === "" || wanted === metric) data[metric] = perMetric > 0 ? entries.slice(0, perMetric) : entries;
     }
-    return success(data);
+    return success(data, warnings);
   }
 }
 
@@ -411,7 +417,8 @@ function listAnswer({ values, warnings }: Answer<readonly string[]>, limit: numb
   return success(shown, limitWarning(warnings, values.length, limit));
 }
 
-function success(data: unknown, warnings: readonly string[] = []): ApiResponse {
+/** The envelope of an answer. */
+export function success(data: unknown, warnings: readonly string[] = []): ApiResponse {
   const out = new JsonWriter();
   out.raw('{"status":"success","data":');
   out.value(data);

@@ -6,14 +6,16 @@ import {
   fstatSync,
   fsyncSync,
   ftruncateSync,
+  linkSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readSync,
   renameSync,
   rmSync,
   writeSync,
 } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 
 /** Makes the entries of a folder durable. */
 export function syncFolder(path: string): void {
@@ -81,6 +83,17 @@ export function removeFolder(path: string): void {
   renameSync(path, hidden);
   syncFolder(dirname(path));
   rmSync(hidden, { recursive: true, force: true });
+}
+
+/** A durable copy of a folder whose files are hard links: they must not be written in place. */
+export function linkFolder(from: string, to: string): void {
+  mkdirSync(to, { recursive: true });
+  for (const entry of readdirSync(from, { withFileTypes: true })) {
+    const [source, target] = [join(from, entry.name), join(to, entry.name)];
+    if (entry.isDirectory()) linkFolder(source, target);
+    else linkSync(source, target);
+  }
+  syncFolder(to);
 }
 
 /** Makes a folder and those it is in, durably: what is synced in them is not to be lost with their names. */

@@ -8,11 +8,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { CorruptionError } from "#libs/kit/errors.ts";
+import { Slices } from "#libs/kit/slices.ts";
 import type { Histogram } from "#libs/model/histogram.ts";
 import { createMatcher } from "#libs/model/matcher.ts";
 import { writeTestBlock } from "../../test/support/blocks.ts";
 import { Fuzz, FUZZ_COUNT as COUNT, FUZZ_TIMEOUT_MS as TIMEOUT_MS, mendChecksum } from "../../test/support/fuzz.ts";
 import type { BlockBytes } from "./block/bytes.ts";
+import { encodeExtras, readExemplars, readMetadata } from "./block/extras.ts";
 import { readMeta } from "./block/meta.ts";
 import { openBlock } from "./block/reader.ts";
 import { parseTombstones, writeTombstones } from "./block/tombstones.ts";
@@ -218,6 +220,45 @@ test(`${COUNT} mutated meta.json`, { timeout: TIMEOUT_MS }, async () => {
       expect(meta.compaction.sources.length).toBeGreaterThanOrEqual(0);
       expect(meta.compaction.level + meta.minTime + meta.maxTime).not.toBeNaN();
       expect(() => meta.compaction.sources.map((source) => source.length)).not.toThrow();
+    });
+  }
+  fuzz.bothHappened();
+});
+
+test(`${COUNT} mutated files of exemplars and metadata`, { timeout: TIMEOUT_MS }, async () => {
+  const labels = ["trace_id", "0123456789abcdef"];
+  const bytes = (await encodeExtras(
+    {
+      metadata: Array.from({ length: 20 }, (_, i) => [
+        `m${i}`,
+        { type: "counter", unit: "s", help: "help ".repeat(i) },
+      ]),
+      exemplars: Array.from({ length: 20 }, (_, i) => ({
+        series: ["__name__", `m${String.fromCharCode(97 + i)}`, "le", "+Inf"],
+        exemplars: Array.from({ length: i }, (__, k) => ({ time: k * 2 ** i, value: Float64Array.of(k), labels })),
+      })),
+      isPartial: false,
+    },
+    new Slices(10),
+  ))!;
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const metadataTo = 18 + view.getUint32(6);
+  const bodies: [from: number, to: number][] = [
+    [0, 14],
+    [18, metadataTo],
+    [metadataTo + 4, metadataTo + 4 + view.getUint32(10)],
+  ];
+  for (let i = 0; i < COUNT; i++) {
+    const body = bodies[below(3)]!;
+    let mutated = below(4) === 0 ? mutate(bytes) : mutate(bytes, ...body);
+    if (below(4) !== 0) mendChecksum(mutated, ...body);
+    if (below(20) === 0) mutated = mutated.subarray(0, below(mutated.length));
+    const read = async (offset: number, length: number): Promise<Uint8Array> =>
+      mutated.subarray(offset, offset + length);
+    await fuzz.tolerates("extras", i, async () => {
+      await readMetadata(read, "extras");
+      for (const { exemplars } of (await readExemplars(read, "extras")).series)
+        for (const { time } of exemplars) if (!Number.isSafeInteger(time)) throw new Error(`a time of ${time}`);
     });
   }
   fuzz.bothHappened();

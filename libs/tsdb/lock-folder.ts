@@ -3,7 +3,7 @@
  * ours says who it is by process id and start time, and a lock that another process holds is looked up in /proc/locks.
  * Hence: we do not start on a folder that Prometheus or one of us uses; Prometheus does not see that we use one.
  */
-import { readFileSync, rmSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, type Stats, statSync } from "node:fs";
 import { join } from "node:path";
 import { codeOf, UnavailableError } from "#libs/kit/errors.ts";
 import { writeFileAtomic } from "./files.ts";
@@ -47,23 +47,34 @@ function startOf(pid: number): string {
 
 /** The process that holds flock(2) on the file; undefined without /proc, too. */
 function flockHolder(file: string): number | undefined {
-  const inode = inodeOf(file);
-  if (inode === undefined) return undefined;
+  const own = statOf(file);
+  if (own === undefined) return undefined;
   for (const line of (readText("/proc/locks") ?? "").split("\n")) {
     // 1: FLOCK  ADVISORY  WRITE 4711 fe:00:1234 0 EOF
     const [, kind, , , pid, where] = line.trim().split(/\s+/);
-    if (kind === "FLOCK" && where?.split(":")[2] === String(inode)) return Number(pid);
+    if (kind !== "FLOCK" || where?.split(":")[2] !== String(own.ino)) continue;
+    if (hasOpen(Number(pid), own)) return Number(pid);
   }
   return undefined;
 }
 
-function inodeOf(file: string): number | undefined {
+/** Whether the process has that very file open: other disks have files of the same number. True when it may not be seen. */
+function hasOpen(pid: number, { dev, ino }: Stats): boolean {
+  const folder = `/proc/${pid}/fd`;
   try {
-    return statSync(file).ino;
+    return readdirSync(folder).some((fd) => {
+      const other = statOf(join(folder, fd));
+      return other?.dev === dev && other.ino === ino;
+    });
   } catch (error) {
-    if (codeOf(error) === "ENOENT") return undefined;
+    if (codeOf(error) === "ENOENT") return false;
+    if (codeOf(error) === "EACCES") return true;
     throw error;
   }
+}
+
+function statOf(file: string): Stats | undefined {
+  return statSync(file, { throwIfNoEntry: false });
 }
 
 function readText(file: string): string | undefined {

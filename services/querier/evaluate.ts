@@ -6,7 +6,7 @@ import { messageOf } from "#libs/kit/errors.ts";
 import { every } from "#libs/kit/every.ts";
 import { Gate } from "#libs/kit/gate.ts";
 import { type Handlers, Transfer } from "#libs/kit/rpc.ts";
-import { type ApiRequest, errorResponse, type MetricMetadata, PrometheusApi } from "#libs/promapi/api.ts";
+import { type ApiRequest, errorResponse, PrometheusApi } from "#libs/promapi/api.ts";
 import { Engine } from "#libs/promql/engine.ts";
 import { engineFeatures } from "#libs/promql/features.ts";
 import { storeBytesHandlers } from "#libs/storeapi/grpc-server.ts";
@@ -15,7 +15,7 @@ import { type KnownStore, ProxyStore } from "#libs/storeapi/proxy.ts";
 import type { Store, StoreInfo } from "#libs/storeapi/store.ts";
 import type { QuerierConfig } from "./config.ts";
 import { ThreadScanPool } from "./scan-threads.ts";
-import { type ExemplarsOf, StoreSource } from "./source.ts";
+import { type ExemplarsOf, type MetadataOf, NO_METADATA, StoreSource } from "./source.ts";
 
 export interface EvaluateConfig {
   readonly querier: QuerierConfig;
@@ -42,9 +42,9 @@ export const start: StartComponent<EvaluateConfig> = async (config, context) => 
           querier.endpoints.map((address) => grpcStore(address, env)),
         );
   const infos = new Map<Store, StoreInfo | undefined>();
-  const refresh = async (): Promise<void> => {
+  const refresh = async (stale: readonly Store[]): Promise<void> => {
     await Promise.all(
-      [...locals, ...remotes].map(async (store) => {
+      stale.map(async (store) => {
         try {
           infos.set(store, await store.info(env.stopping));
         } catch (error) {
@@ -55,7 +55,7 @@ export const start: StartComponent<EvaluateConfig> = async (config, context) => 
       }),
     );
   };
-  await every(INFO_INTERVAL_MS, "store info", refresh, env);
+  await every(INFO_INTERVAL_MS, "store info", () => refresh([...locals, ...remotes]), env);
   // Stores of this process are asked each time: what was just written must be found. To ask them for infos before that
   // would cost as much as a small query.
   const stores = (): KnownStore[] => [
@@ -63,15 +63,21 @@ export const start: StartComponent<EvaluateConfig> = async (config, context) => 
     ...remotes.map((store) => ({ store, info: infos.get(store) })),
   ];
   const proxy = new ProxyStore("querier", "query", stores);
-  const metadata = async (tenant: string): Promise<(readonly [string, MetricMetadata])[]> =>
-    config.localStores.includes("receiver") ? context.peer("receiver").call("metadata", tenant) : [];
-  const exemplars: ExemplarsOf = async (query, tenant) => {
+  const metadata: MetadataOf = config.localStores.includes("receiver")
+    ? (tenant) => context.peer("receiver").call("metadata", tenant)
+    : NO_METADATA;
+  const exemplars: ExemplarsOf = async (query, tenant, signal) => {
     const missing = remotes.map(({ name }) => `${name}: exemplars of remote stores are not asked for; ask it directly`);
-    if (!config.localStores.includes("receiver")) return { values: [], warnings: missing };
-    const { values, warnings } = await context
-      .peer("receiver")
-      .call<Awaited<ReturnType<ExemplarsOf>>>("exemplars", { ...query, tenant });
-    return { values, warnings: [...warnings, ...missing] };
+    const call = { ...query, tenant, tenantLabel: querier.tenantLabel };
+    const answers = await Promise.all(
+      config.localStores.map((name) =>
+        context.peer(name).call<Awaited<ReturnType<ExemplarsOf>>>("exemplars", call, signal),
+      ),
+    );
+    return {
+      values: answers.flatMap(({ values }) => values),
+      warnings: [...answers.flatMap(({ warnings }) => warnings), ...missing],
+    };
   };
   const source = new StoreSource(proxy, querier, metadata, exemplars);
   const gate = new Gate(
@@ -114,6 +120,8 @@ export const start: StartComponent<EvaluateConfig> = async (config, context) => 
       metrics.responses.inc({ code: String(response.status) });
       return new Transfer(response, [response.body.buffer]);
     },
+    /** Looks at once which blocks the stores of this process have: what is deleted from them is not to be found elsewhere. */
+    localBlocksChanged: () => refresh(locals),
     missingStores: async () => remotes.filter((store) => infos.get(store) === undefined).map(({ name }) => name),
   } satisfies Handlers;
 };

@@ -1,5 +1,6 @@
 /** The querier's routes on the main thread: sockets and headers here, answers on a query thread. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { addFormParser } from "#libs/kit/admin-server.ts";
 import { errorResponse, type ApiRequest, type ApiResponse } from "#libs/promapi/api.ts";
 import type { Peer } from "#libs/kit/rpc.ts";
 import { tenantOf } from "#libs/model/tenant.ts";
@@ -12,9 +13,7 @@ export interface QueryRoutes {
 }
 
 export function addQueryRoutes(app: FastifyInstance, querier: Peer, config: QueryRoutes): void {
-  app.addContentTypeParser("application/x-www-form-urlencoded", { parseAs: "string" }, (_request, body, done) =>
-    done(null, body),
-  );
+  addFormParser(app);
   for (const prefix of ["/api/v1/", "/prometheus/api/v1/"]) {
     const handler = (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> =>
       answer(request, reply, querier, config, prefix);

@@ -1,8 +1,10 @@
 /** query: one PromQL endpoint over many stores. */
+import type { FastifyInstance } from "fastify";
 import type { Env } from "#libs/kit/env.ts";
 import { createHttpServer } from "#libs/kit/admin-server.ts";
 import { serveGrpc } from "#libs/kit/grpc.ts";
-import { type ComponentSpec, type Host, startHost, type ThreadSpec } from "#libs/kit/host.ts";
+import type { Peer } from "#libs/kit/rpc.ts";
+import { type ComponentSpec, type Host, peerOf, startHost, type ThreadSpec } from "#libs/kit/host.ts";
 import type { LogConfig } from "#libs/kit/log.ts";
 import { renderMetrics } from "#libs/kit/metrics.ts";
 import { type Address, describeConfig, formatAddress } from "#libs/kit/options.ts";
@@ -30,17 +32,14 @@ export interface QueryServers {
   readonly grpc: Address;
 }
 
-/** Opens the HTTP port at once; `attach` connects it when the threads are up. */
+/** Opens the HTTP port at once; `attach` connects it when the threads are up. `addRoutes` adds other components' routes. */
 export async function openQueryHttp(
   config: QuerierConfig,
   env: Env,
   ready: () => Promise<string[]>,
+  addRoutes: (app: FastifyInstance, peer: (name: string) => Peer) => void = () => undefined,
 ): Promise<{ readonly address: Address; readonly attach: (host: Host) => void }> {
   let host: Host | undefined;
-  const querier = (): Host => {
-    if (host === undefined) throw new Error("BUG: a query before the querier is up");
-    return host;
-  };
   const allReady = async (): Promise<string[]> =>
     host === undefined ? ["starting: stores are being opened"] : ready();
   const server = createHttpServer(
@@ -54,17 +53,9 @@ export async function openQueryHttp(
     if (host === undefined && request.url.includes("/api/"))
       await reply.code(503).type("text/plain").send("not ready: stores are being opened\n");
   });
-  const peer = {
-    call: (...args: Parameters<ReturnType<Host["peer"]>["call"]>) =>
-      querier()
-        .peer("querier")
-        .call(...args),
-    stream: (...args: Parameters<ReturnType<Host["peer"]>["stream"]>) =>
-      querier()
-        .peer("querier")
-        .stream(...args),
-  };
-  addQueryRoutes(server.app, peer as ReturnType<Host["peer"]>, config);
+  const peer = (name: string): Peer => peerOf(() => host, name);
+  addQueryRoutes(server.app, peer("querier"), config);
+  addRoutes(server.app, peer);
   const address = await server.listen(config.httpAddress);
   return { address, attach: (attached) => void (host = attached) };
 }

@@ -15,25 +15,35 @@ import type { FloatBatch, OnWarning, QueryStorage, SelectRequest, SeriesBatch } 
 import { decodeChunks, decodeFrameChunks } from "#libs/storeapi/dedup.ts";
 import { joinAnswers } from "#libs/storeapi/proxy.ts";
 import type { LabelAnswer, LabelRequest, SeriesRequest, Store } from "#libs/storeapi/store.ts";
+import { joinExemplars } from "#libs/tsdb/block/merge-extras.ts";
 import { type Chunk, ENCODING } from "#libs/tsdb/chunk/encoding.ts";
 import { FrameReader, labelsFrom, seriesCount, type SeriesFrame } from "#libs/tsdb/series/frame.ts";
 import { PickedLabels } from "#libs/tsdb/series/picked-labels.ts";
 import { compareLabels, dropLabels, formatLabels, labelsKey } from "#libs/model/labels.ts";
 import type { QuerierConfig } from "./config.ts";
 
+/** What a tenant's metrics are said to be. */
+export type MetadataOf = (tenant: string) => Promise<Answer<ReadonlyMap<string, MetricMetadata>>>;
+
+export const NO_METADATA: MetadataOf = async () => ({ values: new Map(), warnings: [] });
+
 /** A tenant's exemplars, external labels among those of their series. */
-export type ExemplarsOf = (query: ExemplarQuery, tenant: string) => Promise<Answer<readonly SeriesExemplars[]>>;
+export type ExemplarsOf = (
+  query: ExemplarQuery,
+  tenant: string,
+  signal: AbortSignal,
+) => Promise<Answer<readonly SeriesExemplars[]>>;
 
 export class StoreSource implements DataSource {
   readonly #store: Store;
   readonly #config: QuerierConfig;
-  readonly #metadata: (tenant: string) => Promise<readonly (readonly [string, MetricMetadata])[]>;
+  readonly #metadata: MetadataOf;
   readonly #exemplars: ExemplarsOf;
 
   constructor(
     store: Store,
     config: QuerierConfig,
-    metadata: (tenant: string) => Promise<readonly (readonly [string, MetricMetadata])[]>,
+    metadata: MetadataOf,
     exemplars: ExemplarsOf = async () => ({ values: [], warnings: [`${store.name} gives no exemplars`] }),
   ) {
     this.#store = store;
@@ -134,19 +144,24 @@ export class StoreSource implements DataSource {
     return { values: [...found.values()].sort(compareLabels), warnings: [...warnings] };
   }
 
-  async metadata(options: SourceOptions): Promise<ReadonlyMap<string, readonly MetricMetadata[]>> {
-    return new Map((await this.#metadata(options.tenant)).map(([metric, entry]) => [metric, [entry]]));
+  async metadata(options: SourceOptions): Promise<Answer<ReadonlyMap<string, readonly MetricMetadata[]>>> {
+    const { values, warnings } = await this.#metadata(options.tenant);
+    return { values: new Map(Array.from(values, ([metric, entry]) => [metric, [entry]])), warnings };
   }
 
-  async exemplars(query: ExemplarQuery, options: SourceOptions): Promise<Answer<readonly SeriesExemplars[]>> {
-    const { values, warnings } = await this.#exemplars(query, options.tenant);
+  async exemplars(
+    query: ExemplarQuery,
+    options: SourceOptions,
+    signal: AbortSignal,
+  ): Promise<Answer<readonly SeriesExemplars[]>> {
+    const { values, warnings } = await this.#exemplars(query, options.tenant, signal);
     const without = new Set(this.#without(options));
     const joined = new Map<string, SeriesExemplars>();
     for (const { series, exemplars } of values) {
       const labels = dropLabels(series, without);
       const key = labelsKey(labels);
       const others = joined.get(key)?.exemplars ?? [];
-      joined.set(key, { series: labels, exemplars: [...others, ...exemplars].sort((a, b) => a.time - b.time) });
+      joined.set(key, { series: labels, exemplars: joinExemplars([others, exemplars]) });
     }
     return { values: [...joined.values()].sort((a, b) => compareLabels(a.series, b.series)), warnings };
   }

@@ -1,3 +1,4 @@
+import { EXEMPLARS_PER_REQUEST } from "#libs/storeapi/limits.ts";
 import {
   address,
   boolean,
@@ -18,7 +19,26 @@ export const receiverOptions = {
     "Where remote write is taken: /api/v1/receive, /api/v1/push, /api/v1/write.",
   ),
   tsdbPath: string("tsdb.path", "./data", "Folder of the tenants' heads and blocks. `all` puts it below --data-dir."),
-  retentionMs: duration("tsdb.retention", "15d", "How long uploaded blocks stay on the local disk. 0d keeps them."),
+  noLockfile: boolean(
+    "tsdb.no-lockfile",
+    false,
+    "Takes no lock of data folders: two processes on one folder destroy each other's data.",
+  ),
+  enableAdminApi: boolean(
+    "web.enable-admin-api",
+    false,
+    "Serves /api/v1/admin/tsdb/delete_series, clean_tombstones and snapshot on --http-address. Who reaches it can delete a tenant's local data.",
+  ),
+  retentionMs: duration(
+    "tsdb.retention",
+    "15d",
+    "How long blocks stay on the local disk, counted back from the end of a tenant's newest. 0d keeps them. With a bucket they stay until they are uploaded.",
+  ),
+  retentionBytesMax: size(
+    "tsdb.max-retention-bytes",
+    "0",
+    "Most bytes a tenant's log and blocks may take on the local disk: the oldest blocks go, with a bucket once they are uploaded. 0 is no limit.",
+  ),
   tooFarInFutureMs: duration(
     "tsdb.too-far-in-future.time-window",
     "10m",
@@ -32,8 +52,9 @@ export const receiverOptions = {
   exemplarsMax: integer(
     "tsdb.max-exemplars",
     0,
-    "Most exemplars a tenant may have in memory, the newest. 0 keeps none.",
+    "Most exemplars a tenant may have in memory, the newest. Blocks keep those that are there when they are cut. 0 keeps none.",
   ),
+  exemplarsPerRequest: EXEMPLARS_PER_REQUEST,
   walFsyncIntervalMs: duration(
     "wal.fsync-interval",
     "0s",

@@ -1,12 +1,13 @@
-/** The receiver's routes: what is checked before a body is handed to the ingest thread. */
+/** The receiver's routes: what is checked before a request is handed to the ingest thread. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { messageOf, reactionTo } from "#libs/kit/errors.ts";
 import type { Peer } from "#libs/kit/rpc.ts";
+import type { ApiRequest, ApiResponse } from "#libs/promapi/api.ts";
 import { tenantOf } from "#libs/model/tenant.ts";
 import type { WriteAnswer, WriteCall, Written } from "./ingest.ts";
 import type { WriteVersion } from "./write-request.ts";
 
-export interface WriteRoutes {
+export interface TenantHeader {
   readonly tenantHeader: string;
   readonly defaultTenant: string;
 }
@@ -16,7 +17,7 @@ const PROTOS: Readonly<Record<string, WriteVersion>> = {
   "io.prometheus.write.v2.Request": 2,
 };
 
-export function addWriteRoutes(app: FastifyInstance, receiver: Peer, config: WriteRoutes): void {
+export function addWriteRoutes(app: FastifyInstance, receiver: Peer, config: TenantHeader): void {
   // Bodies stay bytes, whatever the content type says: it is judged below, with Prometheus's words.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
@@ -25,11 +26,51 @@ export function addWriteRoutes(app: FastifyInstance, receiver: Peer, config: Wri
   }
 }
 
+const ADMIN_PATHS = ["admin/tsdb/delete_series", "admin/tsdb/clean_tombstones", "admin/tsdb/snapshot"];
+
+/**
+ * Prometheus's admin API, answered on the ingest thread; forms must be parsed as strings. Without CORS: pages of other
+ * sites have no business here. `onChange` is awaited before the answer.
+ */
+export function addAdminRoutes(
+  app: FastifyInstance,
+  receiver: Peer,
+  config: TenantHeader,
+  onChange: () => Promise<void> = async () => undefined,
+): void {
+  for (const prefix of ["/api/v1/", "/prometheus/api/v1/"]) {
+    for (const path of ADMIN_PATHS) {
+      const url = prefix + path;
+      app.route({
+        method: ["POST", "PUT"],
+        url,
+        handler: async (request, reply) => {
+          const { status, headers, body } = await receiver.call<ApiResponse>("admin", adminCall(path, request, config));
+          await onChange();
+          const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+          return reply.code(status).headers(headers).send(bytes);
+        },
+      });
+      app.get(url, (_request, reply) => refuse(reply.header("allow", "POST, PUT"), 405, "Method Not Allowed"));
+    }
+  }
+}
+
+function adminCall(path: string, request: FastifyRequest, config: TenantHeader): ApiRequest {
+  return {
+    method: request.method,
+    path,
+    query: /\?(.*)/s.exec(request.raw.url ?? "")?.[1] ?? "",
+    form: typeof request.body === "string" ? request.body : "",
+    tenant: tenantOf(request.headers, config.tenantHeader, config.defaultTenant),
+  };
+}
+
 async function write(
   request: FastifyRequest,
   reply: FastifyReply,
   receiver: Peer,
-  config: WriteRoutes,
+  config: TenantHeader,
 ): Promise<FastifyReply> {
   const content = readContentType(request.headers["content-type"]);
   if (typeof content === "string") return refuse(reply, 415, content);

@@ -2,26 +2,21 @@
  * The receiver's working half, on its own thread: owns the heads of all tenants, applies writes, cuts and uploads
  * blocks, and answers as a Store. The sockets are on the main thread (http.ts).
  */
-import { readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
 import { Counter, Gauge } from "prom-client";
-import { LimitError } from "#libs/kit/errors.ts";
 import { every } from "#libs/kit/every.ts";
 import type { ComponentContext, StartComponent } from "#libs/kit/host.ts";
 import type { Handlers } from "#libs/kit/rpc.ts";
-import { labelsFrom } from "#libs/model/labels.ts";
 import type { MatcherSpec } from "#libs/model/matcher.ts";
-import { type Bucket, openBucket, type BucketConfig } from "#libs/objstore/bucket.ts";
+import type { ApiRequest } from "#libs/promapi/api.ts";
+import { openBucket, type BucketConfig } from "#libs/objstore/bucket.ts";
+import type { MetadataAnswer } from "#libs/storeapi/block-extras.ts";
 import { ProxyStore } from "#libs/storeapi/proxy.ts";
 import { storeHandlers } from "#libs/storeapi/port.ts";
 import { storeBytesHandlers } from "#libs/storeapi/grpc-server.ts";
-import { ensureFolder } from "#libs/tsdb/files.ts";
 import type { ReceiverConfig } from "./config.ts";
-import { Shipper } from "./shipper.ts";
-import { TenantStore } from "./tenant-store.ts";
+import { Tenants } from "./tenants.ts";
 import { applyWrite, decompress, type WriteVersion } from "./write-request.ts";
 
-const BLOCK_RANGE_MS = 2 * 3_600_000;
 const MAINTENANCE_MS = 5000;
 /** Segments are checked for a cut after so many samples, so that a fast backfill does not outgrow the head. */
 const CUT_CHECK_SAMPLES = 500_000;
@@ -60,112 +55,10 @@ export interface Written {
   readonly exemplars: number;
 }
 
-class Tenants {
-  readonly #stores = new Map<string, Promise<TenantStore>>();
-  readonly #shippers = new Map<string, Shipper>();
-  readonly #config: ReceiverConfig;
-  readonly #bucket: Bucket | undefined;
-  readonly #context: ComponentContext;
-
-  constructor(config: ReceiverConfig, bucket: Bucket | undefined, context: ComponentContext) {
-    this.#config = config;
-    this.#bucket = bucket;
-    this.#context = context;
-  }
-
-  get all(): Promise<TenantStore[]> {
-    return Promise.all(this.#stores.values());
-  }
-
-  get count(): number {
-    return this.#stores.size;
-  }
-
-  async openExisting(): Promise<void> {
-    ensureFolder(this.#config.tsdbPath);
-    for (const name of readdirSync(this.#config.tsdbPath)) {
-      if (!name.startsWith(".") && statSync(join(this.#config.tsdbPath, name)).isDirectory()) await this.open(name);
-    }
-  }
-
-  /** @throws LimitError for a new tenant above the limit. */
-  get(tenant: string): Promise<TenantStore> {
-    const known = this.#stores.get(tenant);
-    if (known !== undefined) return known;
-    if (this.#stores.size >= this.#config.tenantsMax) {
-      throw new LimitError(
-        `${this.#stores.size} tenants write here, --receive.tenants-limit allows no more; raise it or use another receiver`,
-      );
-    }
-    return this.open(tenant);
-  }
-
-  open(tenant: string): Promise<TenantStore> {
-    const { tsdbPath, tenantLabel, labels, seriesMax, outOfOrderMs, exemplarsMax } = this.#config;
-    const folder = join(tsdbPath, tenant);
-    const external = labelsFrom([...labels, [tenantLabel, tenant]]);
-    // The seed keeps senders from choosing labels that collide; it need not outlive the process.
-    const seed = new DataView(crypto.getRandomValues(new Uint8Array(4)).buffer).getInt32(0);
-    const options = {
-      rangeMs: BLOCK_RANGE_MS,
-      seriesMax,
-      seed,
-      outOfOrderMs,
-      exemplarsMax,
-      log: this.#context.env.log,
-    };
-    const store = TenantStore.open(tenant, folder, external, options, this.#context.env);
-    this.#stores.set(tenant, store);
-    store.catch(() => this.#stores.delete(tenant)); // the caller sees the reason; the next request tries again
-    if (this.#bucket !== undefined) this.#shippers.set(tenant, new Shipper(folder, this.#bucket, external));
-    return store;
-  }
-
-  /** Cuts, uploads, and deletes what is uploaded and older than the retention. */
-  async maintain(): Promise<void> {
-    const { env } = this.#context;
-    for (const [tenant, opening] of this.#stores) {
-      const store = await opening;
-      await store.cut(async () => undefined);
-      await this.#ship(tenant, store);
-      const oldest = env.now() - this.#config.retentionMs;
-      const newest = store.newestInOrder;
-      for (const block of store.blocks) {
-        // The newest block stays: it tells a restart where the head begins.
-        if (this.#config.retentionMs === 0 || block.meta.maxTime > oldest || block === newest) continue;
-        if (this.#bucket !== undefined && this.#shippers.get(tenant)?.isUploaded(block.meta.ulid) !== true) continue;
-        store.drop(block);
-        env.log.info({ block: block.meta.ulid, tenant }, "local block deleted after its retention");
-      }
-    }
-  }
-
-  async #ship(tenant: string, store: TenantStore): Promise<void> {
-    const shipper = this.#shippers.get(tenant);
-    if (shipper === undefined) return;
-    const { env } = this.#context;
-    for (const block of store.blocks) {
-      if (block.meta.compaction.level > 1 && !this.#config.uploadCompacted) continue;
-      const startedAt = performance.now();
-      if (await shipper.upload(block, env.now())) {
-        env.log.info(
-          { block: block.meta.ulid, tenant, tookMs: Math.round(performance.now() - startedAt) },
-          "block uploaded",
-        );
-      }
-    }
-    shipper.forget(new Set(store.blocks.map(({ meta }) => meta.ulid)));
-  }
-
-  async close(): Promise<void> {
-    for (const store of await this.all) await store.close();
-  }
-}
-
 export const start: StartComponent<IngestConfig> = async ({ receiver, bucket: bucketConfig }, context) => {
   const { env } = context;
   const bucket = bucketConfig === undefined ? undefined : openBucket(bucketConfig, env);
-  const tenants = new Tenants(receiver, bucket, context);
+  const tenants = new Tenants(receiver, bucket, env);
   await tenants.openExisting();
   env.defer("heads", () => tenants.close());
   const metrics = createMetrics(context, tenants);
@@ -230,18 +123,21 @@ export const start: StartComponent<IngestConfig> = async ({ receiver, bucket: bu
       }
       return reasons;
     },
-    metadata: async (tenant: string) => {
-      const store = (await tenants.all).find(({ folder }) => folder === join(receiver.tsdbPath, tenant));
-      return [...(store?.head.metadata() ?? [])];
+    metadata: async (tenant: string): Promise<MetadataAnswer> =>
+      (await tenants.find(tenant))?.metadata() ?? { values: new Map(), warnings: [] },
+    exemplars: async ({ tenant, selectors, mint, maxt }: ExemplarsCall, signal) => {
+      const store = await tenants.find(tenant);
+      const answer = await store?.exemplars(selectors, { mint, maxt, countMax: receiver.exemplarsPerRequest }, signal);
+      const warnings = receiver.exemplarsMax === 0 ? ["exemplars are not kept here: --tsdb.max-exemplars is 0"] : [];
+      return { values: answer?.values ?? [], warnings: [...warnings, ...(answer?.warnings ?? [])] };
     },
-    exemplars: async ({ tenant, selectors, mint, maxt }: ExemplarsCall) => {
-      if (receiver.exemplarsMax === 0)
-        return { values: [], warnings: ["exemplars are not kept here: --tsdb.max-exemplars is 0"] };
-      const store = (await tenants.all).find(({ folder }) => folder === join(receiver.tsdbPath, tenant));
-      return { values: store?.exemplars(selectors, mint, maxt) ?? [], warnings: [] };
+    admin: async (request: ApiRequest) => {
+      // Loaded on demand: it brings a parser that nothing else here needs.
+      const { answerAdmin } = await import("./admin.ts");
+      return answerAdmin(request, receiver.enableAdminApi, tenants, env);
     },
     headStats: async (tenant: string) => {
-      const store = (await tenants.all).find(({ folder }) => folder === join(receiver.tsdbPath, tenant));
+      const store = await tenants.find(tenant);
       return store?.head.stats;
     },
   } satisfies Handlers;
@@ -277,7 +173,7 @@ function createMetrics({ env }: ComponentContext, tenants: Tenants): Metrics {
     labelNames: ["tenant"],
     registers,
     async collect() {
-      for (const store of await tenants.all) this.set({ tenant: tenantOf(store) }, store.head.seriesCount);
+      for (const store of await tenants.all) this.set({ tenant: store.tenant }, store.head.seriesCount);
     },
   });
   new Gauge({
@@ -286,7 +182,7 @@ function createMetrics({ env }: ComponentContext, tenants: Tenants): Metrics {
     labelNames: ["tenant"],
     registers,
     async collect() {
-      for (const store of await tenants.all) this.set({ tenant: tenantOf(store) }, store.head.bytes);
+      for (const store of await tenants.all) this.set({ tenant: store.tenant }, store.head.bytes);
     },
   });
   new Gauge({
@@ -295,7 +191,7 @@ function createMetrics({ env }: ComponentContext, tenants: Tenants): Metrics {
     labelNames: ["tenant"],
     registers,
     async collect() {
-      for (const store of await tenants.all) this.set({ tenant: tenantOf(store) }, store.head.wal.bytesTotal);
+      for (const store of await tenants.all) this.set({ tenant: store.tenant }, store.head.wal.bytesTotal);
     },
   });
   new Gauge({
@@ -304,7 +200,7 @@ function createMetrics({ env }: ComponentContext, tenants: Tenants): Metrics {
     labelNames: ["tenant"],
     registers,
     async collect() {
-      for (const store of await tenants.all) this.set({ tenant: tenantOf(store) }, store.head.wal.syncsTotal);
+      for (const store of await tenants.all) this.set({ tenant: store.tenant }, store.head.wal.syncsTotal);
     },
   });
   return {
@@ -327,8 +223,4 @@ function createMetrics({ env }: ComponentContext, tenants: Tenants): Metrics {
       registers,
     }),
   };
-}
-
-function tenantOf(store: TenantStore): string {
-  return store.folder.slice(store.folder.lastIndexOf("/") + 1);
 }

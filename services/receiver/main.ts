@@ -3,22 +3,25 @@
  *
  *   HTTP (main thread) ──▶ ingest thread: heads, log ──▶ blocks ──▶ bucket
  */
+import { resolve } from "node:path";
 import type { Env } from "#libs/kit/env.ts";
-import { createHttpServer } from "#libs/kit/admin-server.ts";
+import { addFormParser, createHttpServer } from "#libs/kit/admin-server.ts";
 import { serveGrpc } from "#libs/kit/grpc.ts";
-import { type Host, startHost, type ThreadSpec } from "#libs/kit/host.ts";
+import { type Host, peerOf, startHost, type ThreadSpec } from "#libs/kit/host.ts";
 import type { LogConfig } from "#libs/kit/log.ts";
 import { renderMetrics } from "#libs/kit/metrics.ts";
 import { type Address, address, type ConfigOf, formatAddress, type OptionTable } from "#libs/kit/options.ts";
 import { readBucketConfig, type BucketConfig } from "#libs/objstore/bucket.ts";
 import { storeGrpcService } from "#libs/storeapi/grpc-server.ts";
+import { ensureFolder } from "#libs/tsdb/files.ts";
+import { lockFolder } from "#libs/tsdb/lock-folder.ts";
 import { type ReceiverConfig, receiverOptions } from "./config.ts";
-import { addWriteRoutes } from "./http.ts";
+import { addAdminRoutes, addWriteRoutes } from "./http.ts";
 import type { IngestConfig } from "./ingest.ts";
 
 export const receiveOptions = {
   ...receiverOptions,
-  httpAddress: address("http-address", "0.0.0.0:10902", "Probes and metrics."),
+  httpAddress: address("http-address", "0.0.0.0:10902", "Probes, metrics and the admin API."),
   grpcAddress: address("grpc-address", "0.0.0.0:10901", "Store API."),
 } satisfies OptionTable;
 
@@ -29,6 +32,13 @@ export function ingestThread(receiver: ReceiverConfig, bucket: BucketConfig | un
     name: "ingest",
     components: [{ name: "receiver", module: new URL("./ingest.ts", import.meta.url), config }],
   };
+}
+
+/** Locks the folder of a whole process until its end. @throws UnavailableError when another process uses it. */
+export function lockDataFolder(folder: string, { noLockfile }: Pick<ReceiverConfig, "noLockfile">, env: Env): void {
+  if (noLockfile) return;
+  ensureFolder(folder);
+  env.defer("lock of the data folder", lockFolder(folder));
 }
 
 /** The write port. @returns where it listens. */
@@ -52,6 +62,7 @@ export async function startReceive(
   onDeath: (thread: string, error: Error) => void,
 ): Promise<void> {
   const bucket = readBucketConfig(config.objstoreConfig, config.objstoreConfigFile);
+  lockDataFolder(resolve(config.tsdbPath), config, env);
   let host: Host | undefined;
   const ready = async (): Promise<string[]> =>
     host === undefined ? ["heads: being opened"] : host.peer("receiver").call("trouble", undefined);
@@ -60,6 +71,12 @@ export async function startReceive(
     { metrics: () => renderMetrics(env.metrics, host), profiling: false },
     ready,
     1 << 20,
+  );
+  addFormParser(admin.app);
+  addAdminRoutes(
+    admin.app,
+    peerOf(() => host, "receiver"),
+    config,
   );
   const http = await admin.listen(config.httpAddress);
   host = await startHost([ingestThread(config, bucket)], log, env, onDeath);

@@ -1,7 +1,8 @@
+import { cpSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test, vi } from "vitest";
 import { createEnv } from "#libs/kit/env.ts";
 import { silentLog } from "#libs/kit/log.ts";
-import { createMatcher } from "#libs/model/matcher.ts";
 import { framesOf } from "#libs/storeapi/frames.ts";
 import type { SeriesRequest } from "#libs/storeapi/store.ts";
 import { append, headFolder, HOUR, intHistogram, MINUTE, type SeenSample, seen, T0 } from "../../test/support/head.ts";
@@ -20,8 +21,15 @@ const REQUEST: SeriesRequest = {
 let now = T0;
 const { env } = createEnv(silentLog(), () => now++, new AbortController().signal);
 
-function open(folder: string): Promise<TenantStore> {
-  const options = { rangeMs: 2 * HOUR, seriesMax: 1000, seed: 1, outOfOrderMs: 24 * HOUR, log: silentLog() };
+function open(folder: string, exemplarsMax = 0): Promise<TenantStore> {
+  const options = {
+    rangeMs: 2 * HOUR,
+    seriesMax: 1000,
+    seed: 1,
+    outOfOrderMs: 24 * HOUR,
+    exemplarsMax,
+    log: silentLog(),
+  };
   return TenantStore.open("t", folder, ["tenant_id", "t"], options, env);
 }
 
@@ -71,10 +79,18 @@ test("late samples before, across and after a cut are read in their places, from
   await store.close();
   const again = await open(folder);
   await check(again, "after a restart");
-  expect(
-    await again.deleteSeries([createMatcher({ type: "=", name: "__name__", value: "f" })], 0, T0 + 30 * MINUTE),
-  ).toBe(1);
+  // Late samples of a time that blocks have: a replay must not bring them back.
+  const selectors = [[{ type: "=" as const, name: "__name__", value: "f" }]];
+  const { seriesInHead, blocks } = await again.deleteSeries(selectors, 0, T0 + 30 * MINUTE);
+  expect([seriesInHead, blocks.length]).toEqual([0, 3]);
+  const killed = headFolder();
+  cpSync(folder, killed, { recursive: true, filter: (path) => !path.endsWith("/lock") });
   await again.close();
+  for (const at of [folder, killed]) {
+    const last = await open(at);
+    expect((await samplesOf(last))["f"]).toEqual(minutes.filter(([time]) => time > T0 + 30 * MINUTE));
+    await last.close();
+  }
 });
 
 test("a reader that began before a cut has everything, whichever side it came from", async () => {
@@ -95,6 +111,64 @@ test("a reader that began before a cut has everything, whichever side it came fr
   await store.close();
 });
 
+test("exemplars and metadata outlive the head: those that the ring has forgotten come from blocks, each once", async () => {
+  const folder = headFolder();
+  let store = await open(folder, 4);
+  const add = (hour: number, trace: string): void => {
+    const time = T0 + hour * HOUR;
+    append(store.head, ["__name__", "m"], [[time, hour]]);
+    store.head.begin();
+    const value = Float64Array.of(hour);
+    store.head.appendExemplar(store.head.getOrCreate(["__name__", "m"]), { time, value, labels: ["trace", trace] });
+    store.head.setMetadata("m", { type: "gauge", unit: "", help: `as of hour ${hour}` });
+    store.head.commit();
+  };
+  const seenExemplars = async (mint = 0, maxt = 9, name = "m", countMax = 10): Promise<unknown> => {
+    const range = { mint: T0 + mint * HOUR, maxt: T0 + maxt * HOUR, countMax };
+    const selectors = [[{ type: "=" as const, name: "__name__", value: name }]];
+    const { values, warnings } = await store.exemplars(selectors, range, new AbortController().signal);
+    return { traces: values.map(({ series, exemplars }) => [...series, exemplars.map((e) => e.labels[1])]), warnings };
+  };
+  const labels = ["__name__", "m", "tenant_id", "t"];
+  const about = (traces: string[], warnings: string[] = []) => ({ traces: [[...labels, traces]], warnings });
+  for (let hour = 0; hour < 8; hour++) {
+    add(hour, `t${hour}`);
+    await store.cut(async () => undefined);
+  }
+  const all = ["t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7"];
+  expect(await seenExemplars()).toEqual(about(all));
+  expect(await seenExemplars(1, 3)).toEqual(about(["t1", "t2", "t3"]));
+  expect(await seenExemplars(0, 9, "n")).toEqual({ traces: [], warnings: [] });
+  await expect(seenExemplars(0, 9, "m", 2)).rejects.toThrow("more than 2 exemplars are selected");
+  await store.close();
+  store = await open(folder, 4);
+  expect(await seenExemplars()).toEqual(about(all));
+
+  // Without the head's log; the newest block says what the metric was.
+  append(store.head, ["__name__", "other"], [[T0 + 30 * HOUR, 1]]);
+  await store.cut(async () => undefined);
+  await store.close();
+  const bare = headFolder();
+  for (const { meta, path } of store.blocks) cpSync(path, join(bare, meta.ulid), { recursive: true });
+  store = await open(bare, 4);
+  const { values } = await store.metadata();
+  expect([...values]).toEqual([["m", { type: "gauge", unit: "", help: "as of hour 7" }]]);
+  expect(await seenExemplars()).toEqual(about(all));
+
+  // What cannot be read is told, and the rest is there.
+  const damaged = join(store.blocks.find(({ meta }) => meta.minTime === T0 + 2 * HOUR)!.path, "cairn-extras");
+  await store.close();
+  writeFileSync(damaged, "not so");
+  store = await open(bare, 4);
+  const answer = (await seenExemplars()) as { traces: string[][]; warnings: string[] };
+  expect([answer.traces[0]!.at(-1), answer.warnings]).toEqual([
+    ["t0", "t1", "t4", "t5", "t6", "t7"],
+    [expect.stringContaining(`${damaged}: corrupt at byte`)],
+  ]);
+  expect((await store.metadata()).warnings).toHaveLength(1);
+  await store.close();
+});
+
 test("a block that a reader relies on can be read for a while after it was dropped; then it is missed aloud", async () => {
   const store = await open(headFolder());
   const samples = Array.from({ length: 4 * 60 }, (_, i) => [T0 + i * MINUTE, i] as const);
@@ -104,7 +178,7 @@ test("a block that a reader relies on can be read for a while after it was dropp
   expect(blocks).toHaveLength(1);
   vi.useFakeTimers({ toFake: ["setTimeout"] });
   try {
-    store.drop(store.blocks[0]!);
+    await store.drop(store.blocks[0]!);
     expect((await store.info()).blocks).toEqual([]);
     const relying = { ...REQUEST, heldBlocks: ["another tenant's", ...blocks!] };
     expect(await samplesOf(store)).toEqual({ m: samples.slice(120) });

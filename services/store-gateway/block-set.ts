@@ -11,6 +11,7 @@ import { codeOf, CorruptionError, messageOf, NotFoundError } from "#libs/kit/err
 import { type Labels, labelsFrom } from "#libs/model/labels.ts";
 import type { Bucket } from "#libs/objstore/bucket.ts";
 import type { BlockBytes } from "#libs/tsdb/block/bytes.ts";
+import { EXTRAS_FILE } from "#libs/tsdb/block/extras.ts";
 import { type BlockMeta, readMeta } from "#libs/tsdb/block/meta.ts";
 import { BlockReader } from "#libs/tsdb/block/reader.ts";
 import { isUlid } from "#libs/tsdb/block/ulid.ts";
@@ -21,6 +22,7 @@ export interface ServedBlock {
   readonly meta: BlockMeta;
   readonly labels: Labels;
   readonly reader: BlockReader;
+  readonly bytes: BlockBytes;
 }
 
 export interface BrokenBlock {
@@ -105,12 +107,13 @@ export class BlockSet {
   }
 
   async #open(meta: BlockMeta): Promise<ServedBlock> {
-    const bytes = bucketBytes(this.#bucket, meta.ulid);
+    const bytes = bucketBytes(this.#bucket, meta);
     const header = await this.#header(meta.ulid, bytes);
     return {
       meta,
       labels: labelsFrom(Object.entries(meta.thanos?.labels ?? {})),
       reader: new BlockReader(meta, header, bytes),
+      bytes,
     };
   }
 
@@ -133,13 +136,15 @@ export class BlockSet {
 }
 
 /** A block's objects as bytes. */
-function bucketBytes(bucket: Bucket, ulid: string): BlockBytes {
+function bucketBytes(bucket: Bucket, { ulid, thanos }: BlockMeta): BlockBytes {
+  const hasExtras = thanos?.files?.some(({ rel_path }) => rel_path === EXTRAS_FILE) === true;
   const segmentName = (segment: number): string => `${ulid}/chunks/${String(segment + 1).padStart(6, "0")}`;
   return {
     name: ulid,
     indexSize: async () => (await bucket.attributes(`${ulid}/index`)).sizeBytes,
     index: (offset, length) => bucket.getRange(`${ulid}/index`, offset, length),
     chunks: (segment, offset, length) => bucket.getRange(segmentName(segment), offset, length),
+    ...(hasExtras && { extras: (offset, length) => bucket.getRange(`${ulid}/${EXTRAS_FILE}`, offset, length) }),
     close: () => undefined,
   };
 }

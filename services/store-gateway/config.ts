@@ -1,4 +1,5 @@
 import { type ConfigOf, duration, type OptionTable, string } from "#libs/kit/options.ts";
+import { EXEMPLARS_PER_REQUEST } from "#libs/storeapi/limits.ts";
 
 /** Flags of `store`, Thanos's names. */
 export const storeGatewayOptions = {
@@ -17,6 +18,7 @@ export const storeGatewayOptions = {
     "24h",
     "Blocks marked for deletion are still served for so long after the mark.",
   ),
+  exemplarsPerRequest: EXEMPLARS_PER_REQUEST,
   objstoreConfig: string("objstore.config", "", "The bucket, as Thanos's YAML.", { secret: true }),
   objstoreConfigFile: string("objstore.config-file", "", "File with that YAML."),
 } satisfies OptionTable;

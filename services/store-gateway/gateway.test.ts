@@ -6,6 +6,9 @@ import { createEnv } from "#libs/kit/env.ts";
 import { silentLog } from "#libs/kit/log.ts";
 import { FilesystemBucket } from "#libs/objstore/filesystem.ts";
 import { framesOf } from "#libs/storeapi/frames.ts";
+import { Slices } from "#libs/kit/slices.ts";
+import type { MatcherSpec } from "#libs/model/matcher.ts";
+import { encodeExtras, EXTRAS_FILE } from "#libs/tsdb/block/extras.ts";
 import { formatMeta } from "#libs/tsdb/block/meta.ts";
 import { FrameReader } from "#libs/tsdb/series/frame.ts";
 import { metaOf, type Sample, samplesOf, writeTestBlock } from "../../test/support/blocks.ts";
@@ -102,4 +105,56 @@ test("late samples lie between those of another block of their source, replicas 
     blocks.close();
     await close();
   }
+});
+
+test("exemplars come from the blocks of one tenant, which bound them together", async () => {
+  const bucket = join(folder, "exemplars");
+  const tenants = {
+    "01HQ0000000000000000000011": "a",
+    "01HQ0000000000000000000012": "b",
+    "01HQ0000000000000000000013": "a",
+  };
+  for (const [i, [ulid, tenant]] of Object.entries(tenants).entries()) {
+    const at = i * 100;
+    const series = [{ labels: ["__name__", "m"], chunks: [[[at, 1] as const]] }];
+    const { path } = writeTestBlock(bucket, ulid, [at, at + 100], series);
+    const exemplar = (id: string) => ({ time: at, value: Float64Array.of(1), labels: ["trace_id", id] });
+    const exemplars = [{ series: ["__name__", "m"], exemplars: [exemplar(`x${i}`), exemplar(`y${i}`)] }];
+    writeFileSync(
+      join(path, EXTRAS_FILE),
+      (await encodeExtras({ metadata: [], exemplars, isPartial: false }, new Slices(10)))!,
+    );
+    const thanos = {
+      labels: { tenant_id: tenant },
+      downsample: { resolution: 0 },
+      source: "receive",
+      files: [{ rel_path: EXTRAS_FILE }],
+    };
+    writeFileSync(join(path, "meta.json"), formatMeta({ ...metaOf(path), thanos }));
+  }
+  const { env } = createEnv(silentLog(), () => 0, new AbortController().signal);
+  const blocks = new BlockSet(new FilesystemBucket(bucket), join(folder, "exemplar-headers"), 0, env);
+  await blocks.sync(0);
+  const store = new GatewayStore(blocks);
+  const tracesOf = async (
+    tenant: string,
+    maxt = 1000,
+    countMax = 4,
+    extra: readonly MatcherSpec[] = [],
+  ): Promise<unknown> => {
+    const selectors = [[{ type: "=", name: "__name__", value: "m" } as const, ...extra]];
+    const call = { tenant, tenantLabel: "tenant_id", selectors, mint: 0, maxt };
+    const { values, warnings } = await store.exemplars(call, countMax, env.stopping);
+    expect(warnings).toEqual([]);
+    return values.map(({ series, exemplars }) => [series.join(), exemplars.map(({ labels }) => labels[1]).join()]);
+  };
+  expect(await tracesOf("a")).toEqual([["__name__,m,tenant_id,a", "x0,y0,x2,y2"]]);
+  expect(await tracesOf("b")).toEqual([["__name__,m,tenant_id,b", "x1,y1"]]);
+  expect(await tracesOf("c")).toEqual([]);
+  expect(await tracesOf("a", 50)).toEqual([["__name__,m,tenant_id,a", "x0,y0"]]);
+  expect(await tracesOf("a", 1000, 4, [{ type: "=", name: "tenant_id", value: "b" }])).toEqual([]);
+  await expect(tracesOf("a", 1000, 3)).rejects.toThrow(
+    "more than 3 exemplars are selected, --store.limits.request-exemplars allows no more",
+  );
+  blocks.close();
 });

@@ -10,16 +10,20 @@ import { Gauge } from "prom-client";
 import { UnavailableError } from "#libs/kit/errors.ts";
 import { every } from "#libs/kit/every.ts";
 import type { StartComponent } from "#libs/kit/host.ts";
+import type { Handlers } from "#libs/kit/rpc.ts";
+import type { MatcherSpec } from "#libs/model/matcher.ts";
 import { type Bucket, type BucketConfig, openBucket } from "#libs/objstore/bucket.ts";
+import { type ExemplarAnswer, exemplarsOf, withExternal } from "#libs/storeapi/block-extras.ts";
 import { blockSource } from "#libs/storeapi/block-source.ts";
 import { asItems, mergeItems } from "#libs/storeapi/frames.ts";
 import { storeBytesHandlers } from "#libs/storeapi/grpc-server.ts";
 import { storeHandlers } from "#libs/storeapi/port.ts";
 import { canHave, joinAnswers } from "#libs/storeapi/proxy.ts";
-import { sourceFrames, sourceLabelNames, sourceLabelValues } from "#libs/storeapi/series-source.ts";
+import { sourceFrames, sourceLabelNames, sourceLabelValues, splitMatchers } from "#libs/storeapi/series-source.ts";
 import type { LabelAnswer, LabelRequest, SeriesRequest, Store, StoreInfo, StoreItem } from "#libs/storeapi/store.ts";
 import { TIME_MAX, TIME_MIN } from "#libs/storeapi/store.ts";
 import { mergeParts } from "#libs/storeapi/without-overlap.ts";
+import type { SeriesExemplars } from "#libs/tsdb/head/exemplars.ts";
 import { BlockSet, type ServedBlock } from "./block-set.ts";
 import { join } from "node:path";
 
@@ -28,6 +32,18 @@ export interface GatewayConfig {
   readonly dataDir: string;
   readonly syncIntervalMs: number;
   readonly ignoreDeletionMarksDelayMs: number;
+  readonly exemplarsPerRequest: number;
+}
+
+/** Exemplars of a tenant's series that one of the selectors selects. */
+export interface ExemplarsCall {
+  readonly tenant: string;
+  /** Label of blocks that names it. */
+  readonly tenantLabel: string;
+  readonly selectors: readonly (readonly MatcherSpec[])[];
+  /** Milliseconds, both inclusive. */
+  readonly mint: number;
+  readonly maxt: number;
 }
 
 export class GatewayStore implements Store {
@@ -127,6 +143,36 @@ export class GatewayStore implements Store {
       request.limit,
     );
   }
+
+  /** With external labels, in any order; a series may be there for several blocks. @throws LimitError */
+  async exemplars(
+    { tenant, tenantLabel, selectors, mint, maxt }: ExemplarsCall,
+    countMax: number,
+    signal: AbortSignal,
+  ): Promise<ExemplarAnswer> {
+    const values: SeriesExemplars[] = [];
+    const warnings = this.#missing(mint, maxt, true);
+    const ofTenant: MatcherSpec = { type: "=", name: tenantLabel, value: tenant };
+    const sources = Map.groupBy(this.#candidates(mint, maxt, [ofTenant]), sourceOf);
+    let left = countMax;
+    for (const blocks of sources.values()) {
+      const { labels } = blocks[0]!;
+      const matchers = selectors.map((specs) => splitMatchers(specs, labels)).filter((set) => set !== undefined);
+      const range = { mint, maxt, countMax: left };
+      const answer = await exemplarsOf(
+        blocks.map(({ bytes }) => bytes),
+        matchers,
+        range,
+        signal,
+      );
+      for (const list of answer.values) {
+        values.push(withExternal(list, labels));
+        left -= list.exemplars.length;
+      }
+      warnings.push(...answer.warnings);
+    }
+    return { values, warnings };
+  }
 }
 
 /**
@@ -180,5 +226,10 @@ export const start: StartComponent<GatewayConfig> = async (config, { env }) => {
     },
   });
   const store = new GatewayStore(blocks);
-  return { ...storeHandlers(store), ...storeBytesHandlers(store), sync: () => blocks.sync(env.now()) };
+  return {
+    ...storeHandlers(store),
+    ...storeBytesHandlers(store),
+    exemplars: (call: ExemplarsCall, signal) => store.exemplars(call, config.exemplarsPerRequest, signal),
+    sync: () => blocks.sync(env.now()),
+  } satisfies Handlers;
 };

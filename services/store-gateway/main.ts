@@ -19,8 +19,8 @@ export const storeOptions = {
 } satisfies OptionTable;
 
 export function gatewayComponent(config: StoreGatewayConfig, bucket: BucketConfig): ComponentSpec {
-  const { dataDir, syncIntervalMs, ignoreDeletionMarksDelayMs } = config;
-  const gateway: GatewayConfig = { bucket, dataDir, syncIntervalMs, ignoreDeletionMarksDelayMs };
+  const { dataDir, syncIntervalMs, ignoreDeletionMarksDelayMs, exemplarsPerRequest } = config;
+  const gateway: GatewayConfig = { bucket, dataDir, syncIntervalMs, ignoreDeletionMarksDelayMs, exemplarsPerRequest };
   return { name: "gateway", module: new URL("./gateway.ts", import.meta.url), config: gateway };
 }
 

@@ -15,7 +15,7 @@ import { PrometheusApi } from "#libs/promapi/api.ts";
 import { Engine } from "#libs/promql/engine.ts";
 import { engineFeatures } from "#libs/promql/features.ts";
 import { querierOptions } from "#services/querier/config.ts";
-import { StoreSource } from "#services/querier/source.ts";
+import { NO_METADATA, StoreSource } from "#services/querier/source.ts";
 import { BlockSet } from "#services/store-gateway/block-set.ts";
 import { GatewayStore } from "#services/store-gateway/gateway.ts";
 import { type ApiAnswer, canonical } from "../support/process.ts";
@@ -61,7 +61,7 @@ describeShared("HTTP API as Prometheus 3.14 answers", CASES, () => {
       defaultStepMs: 60_000,
       ...engineFeatures(FEATURES),
     });
-    const data = new StoreSource(new GatewayStore(blocks), config, async () => []);
+    const data = new StoreSource(new GatewayStore(blocks), config, NO_METADATA);
     api = new PrometheusApi({
       engine,
       source: data,

@@ -140,15 +140,16 @@ export async function look(folder: string): Promise<Found> {
       limit: 0,
       partialResponse: false,
     };
+    const exemplars = await store.exemplars(
+      [everything.matchers],
+      { mint: -Infinity, maxt: Infinity, countMax: 1e6 },
+      env.stopping,
+    );
     return {
       series: await seen(framesOf(store.series(everything, env.stopping), () => undefined)),
       blocks: new Set(store.blocks.map(({ meta }) => meta.ulid)),
       headFrom: store.newestInOrder?.meta.maxTime ?? -Infinity,
-      exemplars: new Set(
-        store
-          .exemplars([everything.matchers], -Infinity, Infinity)
-          .flatMap(({ exemplars }) => exemplars.map(({ time }) => time)),
-      ),
+      exemplars: new Set(exemplars.values.flatMap((list) => list.exemplars.map(({ time }) => time))),
       metadata: Number(new Map(store.head.metadata()).get("crash")?.help ?? -1),
       errors,
     };

@@ -9,8 +9,7 @@ import { assert } from "#libs/kit/assert.ts";
 import { createEnv } from "#libs/kit/env.ts";
 import { silentLog } from "#libs/kit/log.ts";
 import { METRIC_NAME } from "#libs/model/labels.ts";
-import { createMatcher, type Matcher } from "#libs/model/matcher.ts";
-import { deleteSeries } from "#libs/tsdb/block/delete-series.ts";
+import type { MatcherSpec } from "#libs/model/matcher.ts";
 import { OUTCOME } from "#libs/tsdb/head/head.ts";
 import { TenantStore } from "../../services/receiver/tenant-store.ts";
 import * as series from "./crash-series.ts";
@@ -54,13 +53,13 @@ async function live({ folder, notes, first, count, death }: series.Life): Promis
   };
 
   let cutting: Promise<void> | undefined;
-  const dropOld = (): void => {
+  const dropOld = async (): Promise<void> => {
     const newest = store.newestInOrder?.meta.maxTime ?? 0;
     for (const block of store.blocks) {
       const { ulid, maxTime } = block.meta;
       if (maxTime > newest - BLOCKS_KEPT * series.RANGE_MS) continue;
       note("dropping", ulid, maxTime);
-      during("drop", () => store.drop(block));
+      await during("drop", async () => store.drop(block));
       note("dropped", ulid, maxTime);
     }
   };
@@ -74,27 +73,23 @@ async function live({ folder, notes, first, count, death }: series.Life): Promis
     }
     for (const deletion of [...series.deletionsAfter(i), ...series.deletionsAfter(i + 1)]) {
       const { labels, mint, maxt } = deletion;
-      const matchers = matchersOf(labels);
+      const selector = selectorOf(labels);
       note("deleting", deletion);
-      await during("delete", async () => store.deleteSeries(matchers, mint, maxt));
-      for (const { path, meta } of store.blocks)
-        if (meta.minTime <= maxt && meta.maxTime > mint)
-          await during("delete", async () => deleteSeries(path, matchers, mint, maxt));
+      await during("delete", async () => store.deleteSeries([selector], mint, maxt));
       note("deleted", deletion);
     }
-    if (cutting === undefined) dropOld();
+    if (cutting === undefined) await dropOld();
   }
   await cutting;
   await during("close", async () => store.close());
   note("ended");
 }
 
-function matchersOf(labels: readonly string[]): Matcher[] {
+function selectorOf(labels: readonly string[]): MatcherSpec[] {
   assert(labels[0] === METRIC_NAME, "labels begin with the name");
-  const matchers: Matcher[] = [];
-  for (let i = 0; i < labels.length; i += 2)
-    matchers.push(createMatcher({ type: "=", name: labels[i]!, value: labels[i + 1]! }));
-  return matchers;
+  const selector: MatcherSpec[] = [];
+  for (let i = 0; i < labels.length; i += 2) selector.push({ type: "=", name: labels[i]!, value: labels[i + 1]! });
+  return selector;
 }
 
 const PLACES = [

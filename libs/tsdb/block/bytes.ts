@@ -3,6 +3,7 @@ import { closeSync, fstatSync, openSync, readdirSync, readFileSync } from "node:
 import { join } from "node:path";
 import { codeOf, CorruptionError } from "#libs/kit/errors.ts";
 import { readAt } from "../files.ts";
+import { EXTRAS_FILE, type ReadExtras } from "./extras.ts";
 
 export interface BlockBytes {
   /** Names the block in errors. */
@@ -14,6 +15,8 @@ export interface BlockBytes {
   readonly chunks: (segment: number, offset: number, length: number, into?: Uint8Array) => Promise<Uint8Array>;
   /** The tombstones file; undefined where there is none. A place that keeps none has no such function. */
   readonly tombstones?: () => Promise<Uint8Array | undefined>;
+  /** Of the file of exemplars and metadata; undefined where there is none. A place that keeps none has no such function. */
+  readonly extras?: ReadExtras;
   readonly close: () => void;
 }
 
@@ -29,6 +32,8 @@ export function openBlockFolder(path: string): BlockBytes {
     throw error;
   }
   const [index, ...segments] = open as [number, ...number[]];
+  const extras = unlessMissing(() => openSync(join(path, EXTRAS_FILE), "r"));
+  if (extras !== undefined) open.push(extras);
   return {
     name: path,
     indexSize: async () => fstatSync(index).size,
@@ -38,14 +43,8 @@ export function openBlockFolder(path: string): BlockBytes {
       if (fd === undefined) throw new CorruptionError(path, 0, `chunk segment ${segment + 1} is missing`);
       return readAt(fd, offset, length, into);
     },
-    tombstones: async () => {
-      try {
-        return readFileSync(join(path, "tombstones"));
-      } catch (error) {
-        if (codeOf(error) === "ENOENT") return undefined;
-        throw error;
-      }
-    },
+    tombstones: async () => unlessMissing(() => readFileSync(join(path, "tombstones"))),
+    extras: async (offset, length) => (extras === undefined ? undefined : readAt(extras, offset, length)),
     close: () => {
       for (const fd of open.splice(0)) closeSync(fd);
     },
@@ -54,13 +53,18 @@ export function openBlockFolder(path: string): BlockBytes {
 
 /** The chunk files of a block; one without series may have no folder for them. */
 function segmentsOf(path: string): string[] {
+  const names = unlessMissing(() => readdirSync(join(path, "chunks"))) ?? [];
+  return names
+    .filter((name) => /^\d{6,}$/.test(name))
+    .sort()
+    .map((name) => join(path, "chunks", name));
+}
+
+function unlessMissing<T>(open: () => T): T | undefined {
   try {
-    return readdirSync(join(path, "chunks"))
-      .filter((name) => /^\d{6,}$/.test(name))
-      .sort()
-      .map((name) => join(path, "chunks", name));
+    return open();
   } catch (error) {
-    if (codeOf(error) !== "ENOENT") throw error;
-    return [];
+    if (codeOf(error) === "ENOENT") return undefined;
+    throw error;
   }
 }

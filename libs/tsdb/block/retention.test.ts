@@ -1,7 +1,7 @@
-import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { lockFolder } from "../lock-folder.ts";
 import type { BlockMeta } from "./meta.ts";
@@ -83,3 +83,33 @@ test.skipIf(!existsSync("/usr/bin/flock"))("a folder on which another program ho
   await new Promise((resolve) => child.once("exit", resolve));
   lockFolder(folder)();
 });
+
+const disks = ["one", "two"].map((name) => join(mkdtempSync(join(tmpdir(), "cairn-disk-")), name));
+const isMounted = disks.map((disk) => {
+  mkdirSync(disk);
+  return spawnSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", disk]).status === 0;
+});
+afterAll(() => {
+  for (const [i, disk] of disks.entries()) {
+    if (isMounted[i]) spawnSync("umount", [disk]);
+    rmSync(dirname(disk), { recursive: true });
+  }
+});
+
+test.skipIf(isMounted.includes(false) || !existsSync("/usr/bin/flock"))(
+  "a lock on another disk's file of the same number is another's (needs the right to mount a tmpfs)",
+  async () => {
+    const [file, other] = disks.map((disk) => join(disk, "lock")) as [string, string];
+    for (const path of [file, other]) writeFileSync(path, "");
+    expect(statSync(other).ino).toBe(statSync(file).ino);
+    const child = spawn("/usr/bin/flock", [other, "sh", "-c", "echo held; cat"], { stdio: ["pipe", "pipe", "ignore"] });
+    try {
+      await new Promise((resolve) => child.stdout.once("data", resolve));
+      lockFolder(disks[0]!)();
+      expect(() => lockFolder(disks[1]!)).toThrow("is used by process");
+    } finally {
+      child.stdin.end();
+      await new Promise((resolve) => child.once("exit", resolve));
+    }
+  },
+);

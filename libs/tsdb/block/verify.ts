@@ -4,6 +4,7 @@
  *   index     checksums; symbols, series, labels and chunks ascend; postings name exactly the series of each pair
  *   chunks    checksums; inside the block's time range; optionally every sample, against count, mint and maxt
  *   meta.json   counts are those found; that of tombstones is a hint to compaction
+ *   cairn-extras  checksums, order
  *
  * Memory: symbols, postings table, and some 50 bytes for each distinct label pair.
  */
@@ -16,6 +17,7 @@ import { readIndexHeader } from "../index/header.ts";
 import { type Postings, readPostings } from "../index/postings.ts";
 import type { SymbolTable } from "../index/symbols.ts";
 import type { BlockBytes } from "./bytes.ts";
+import { EXTRAS_FILE, readExemplars, readMetadata } from "./extras.ts";
 import type { StoredChunk } from "./chunk-entry.ts";
 import type { BlockMeta } from "./meta.ts";
 import { countTombstones, NO_TOMBSTONES, parseTombstones } from "./tombstones.ts";
@@ -82,6 +84,7 @@ export async function verifyBlock(
     if (slices.due) await slices.breathe();
   }
   await checkPostings(bytes, pairs, slices);
+  await checkExtras(bytes, slices);
   for (const ref of lost) {
     throw new CorruptionError(tombstonesFile, 0, `tombstones of series ${ref}, which is not there`);
   }
@@ -94,6 +97,13 @@ export async function verifyBlock(
     }
   }
   return counts;
+}
+
+async function checkExtras({ extras, name }: BlockBytes, slices: Slices): Promise<void> {
+  if (extras === undefined) return;
+  const file = `${name}/${EXTRAS_FILE}`;
+  await readMetadata(extras, file);
+  for (const _ of (await readExemplars(extras, file)).series) if (slices.due) await slices.breathe();
 }
 
 function checkSymbols(symbols: SymbolTable, file: string): void {

@@ -15,6 +15,7 @@ import { FileWriter, syncFolder, writeFileAtomic } from "../files.ts";
 import { PackedSymbols } from "../index/packed-symbols.ts";
 import { IndexWriter } from "../index/writer.ts";
 import { StoredChunk } from "./chunk-entry.ts";
+import { EXTRAS_FILE } from "./extras.ts";
 import { type BlockMeta, formatMeta, type ThanosMeta } from "./meta.ts";
 import { SegmentWriter } from "./segment-writer.ts";
 import { NO_TOMBSTONES, writeTombstones } from "./tombstones.ts";
@@ -26,6 +27,8 @@ export interface BlockIdentity {
   readonly maxTime: number;
   readonly compaction: BlockMeta["compaction"];
   readonly thanos?: ThanosMeta | undefined;
+  /** The file of exemplars and metadata. */
+  readonly extras?: Uint8Array | undefined;
 }
 
 export interface WrittenBlock {
@@ -133,10 +136,11 @@ export class BlockWriter {
     return this.#complete(identity);
   }
 
-  #complete({ ulid, minTime, maxTime, compaction, thanos }: BlockIdentity): BlockMeta {
+  #complete({ ulid, minTime, maxTime, compaction, thanos, extras }: BlockIdentity): BlockMeta {
     this.#segments.close();
     this.#indexFile.close();
     writeTombstones(join(this.#temporary, "tombstones"), NO_TOMBSTONES);
+    if (extras !== undefined) writeFileAtomic(join(this.#temporary, EXTRAS_FILE), extras);
     const meta: BlockMeta = {
       ulid,
       minTime,

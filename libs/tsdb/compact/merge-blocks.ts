@@ -8,9 +8,11 @@
  * Memory: symbols, a window of a few MiB into each block, one series; `index/writer.ts` says what the index takes.
  * Labels are compared as ordinals of the merged symbols, which have the order of their UTF-8.
  */
+import type { CorruptionError } from "#libs/kit/errors.ts";
 import { Slices } from "#libs/kit/slices.ts";
 import { type BlockBytes, openBlockFolder } from "../block/bytes.ts";
 import { cutChunk, type Interval } from "../block/cut-chunks.ts";
+import { mergeExtras } from "../block/merge-extras.ts";
 import type { BlockMeta, ThanosMeta } from "../block/meta.ts";
 import { parseTombstones, type Tombstones, NO_TOMBSTONES } from "../block/tombstones.ts";
 import { verifyBlock } from "../block/verify.ts";
@@ -33,7 +35,11 @@ export interface MergeTarget {
   readonly path: string;
   readonly ulid: string;
   readonly thanos?: ThanosMeta | undefined;
+  /** Its history, when it is not that of a merge. */
+  readonly compaction?: BlockMeta["compaction"] | undefined;
   readonly limits?: BlockWriterLimits | undefined;
+  /** Told of a source's damaged file of exemplars and metadata, which the merged block goes without; else it is thrown. */
+  readonly onDamagedExtras?: ((error: CorruptionError) => void) | undefined;
 }
 
 /**
@@ -46,7 +52,8 @@ export async function mergeBlocks(
   target: MergeTarget,
   signal?: AbortSignal,
 ): Promise<WrittenBlock | undefined> {
-  const identity = mergedIdentity(sources.map(({ meta }) => meta));
+  const merged = mergedIdentity(sources.map(({ meta }) => meta));
+  const identity = { ...merged, compaction: target.compaction ?? merged.compaction };
   const inputs = await Promise.all(sources.map(({ bytes }) => Input.open(bytes, identity)));
   const slices = new Slices(10, signal);
   const tables = inputs.map(({ cursor }) => cursor.symbols);
@@ -60,7 +67,8 @@ export async function mergeBlocks(
       return undefined;
     }
     const { ulid, thanos } = target;
-    const meta = await writer.completeSliced({ ...identity, ulid, thanos }, slices);
+    const extras = await mergeExtras(sources, slices, target.onDamagedExtras ?? raise);
+    const meta = await writer.completeSliced({ ...identity, ulid, thanos, extras }, slices);
     const written = openBlockFolder(writer.temporaryPath);
     try {
       // Samples need no decoding: chunks are the sources', or have just been encoded.
@@ -77,6 +85,10 @@ export async function mergeBlocks(
     writer.abandon();
     throw error;
   }
+}
+
+function raise(error: CorruptionError): never {
+  throw error;
 }
 
 async function mergeSeries(inputs: readonly Input[], writer: BlockWriter, slices: Slices): Promise<void> {

@@ -112,3 +112,16 @@ export function mergedIdentity(metas: readonly BlockMeta[]): Pick<BlockMeta, "mi
     },
   };
 }
+
+/**
+ * History of a block written anew without what is deleted from it: that of `meta`, on the same level. All blocks that
+ * the data went through stay named as parents.
+ */
+export function rewrittenCompaction({ ulid, minTime, maxTime, compaction }: BlockMeta): BlockMeta["compaction"] {
+  return { ...compaction, parents: [...(compaction.parents ?? []), { ulid, minTime, maxTime }] };
+}
+
+/** The blocks that one of level 1 was written anew from: only then it has parents. */
+export function originsOf({ compaction: { level, parents } }: BlockMeta): string[] {
+  return level === 1 ? (parents ?? []).map(({ ulid }) => ulid) : [];
+}

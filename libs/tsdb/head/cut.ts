@@ -1,6 +1,8 @@
 /** Writes ranges of a head into blocks, by slices. */
 import { join } from "node:path";
 import { Slices } from "#libs/kit/slices.ts";
+import { METRIC_NAME } from "#libs/model/labels.ts";
+import { encodeExtras } from "../block/extras.ts";
 import { type BlockIdentity, BlockWriter, type WrittenBlock } from "../block/writer.ts";
 import type { Chunk } from "../chunk/encoding.ts";
 import { rangeEnd } from "./chunk-end.ts";
@@ -8,6 +10,7 @@ import { type PackedSymbols, SymbolPacker } from "../index/packed-symbols.ts";
 import { FrameBuilder, FrameReader } from "../series/frame.ts";
 import { ChunkReads } from "./chunk-files.ts";
 import { mergeChunks } from "./merge-chunks.ts";
+import { seriesNames } from "./metric-metadata.ts";
 import { ReadView, readFullChunk } from "./read-view.ts";
 import type { FullChunk } from "./full-chunks.ts";
 import type { HeadSeries } from "./series.ts";
@@ -57,7 +60,7 @@ export async function cutRange(
       view.release();
     }
   };
-  return writeBlock(blocksFolder, identity, series, slots, slices, {
+  return writeBlock(blocksFolder, identity, state, slots, slices, {
     has: (i) => series.firstTime(slots[i]!, -Infinity) < end,
     load: (i) => (i >= to ? read(i) : undefined),
     chunks(i) {
@@ -68,6 +71,35 @@ export async function cutRange(
       return chunks;
     },
   });
+}
+
+/**
+ * All samples that the head has now, late ones among them, as a block that the head knows nothing of. Undefined when
+ * there are none. Not while it is truncated.
+ */
+export async function copyHead(
+  state: HeadState,
+  blocksFolder: string,
+  ulid: string,
+): Promise<WrittenBlock | undefined> {
+  const { series, late } = state;
+  const slices = new Slices(10);
+  const candidates = countingFrom(0, series.count);
+  const slots = await sortByLabels(series, candidates, slices);
+  // Of one moment, together with the view.
+  const minTime = Math.min(state.mint, late.mint);
+  const maxTime = Math.max(state.maxt, late.maxt) + 1;
+  const view = new ReadView(series, slots, state.files, late, state.tombstones);
+  try {
+    const identity = { ulid, minTime, maxTime, compaction: { level: 1, sources: [ulid] } };
+    return await writeBlock(blocksFolder, identity, state, slots, slices, {
+      has: () => true,
+      load: () => undefined,
+      chunks: (i) => view.chunks(i, -Infinity, Infinity),
+    });
+  } finally {
+    view.release();
+  }
 }
 
 /** Chunks of out-of-order samples by ref, none of which changes any more. */
@@ -100,7 +132,7 @@ export async function cutLateChunks(
     const block = await writeBlock(
       blocksFolder,
       { ulid, minTime: mint, maxTime: end, compaction },
-      series,
+      state,
       slots,
       slices,
       {
@@ -141,11 +173,12 @@ interface ChunkSource {
 async function writeBlock(
   blocksFolder: string,
   identity: BlockIdentity,
-  series: HeadSeries,
+  state: HeadState,
   slots: Uint32Array,
   slices: Slices,
   source: ChunkSource,
 ): Promise<WrittenBlock | undefined> {
+  const { series } = state;
   const { ordinals, symbols } = await usedSymbols(series, slots, source, slices);
   if (symbols.count === 1) return undefined;
   const writer = await BlockWriter.openSliced(join(blocksFolder, identity.ulid), symbols, slices);
@@ -165,13 +198,35 @@ async function writeBlock(
         any = true;
       }
     }
-    if (any) return await writer.finishSliced(identity, slices);
+    if (any) return await writer.finishSliced({ ...identity, extras: await extrasIn(state, identity, slices) }, slices);
   } catch (error) {
     writer.abandon();
     throw error;
   }
   writer.abandon();
   return undefined;
+}
+
+/** What outlives the head beside the samples: exemplars of the block's time, and metadata of metrics that have series. */
+function extrasIn(
+  { exemplars, metadata, series }: HeadState,
+  { minTime, maxTime }: BlockIdentity,
+  slices: Slices,
+): Promise<Uint8Array | undefined> {
+  const nameId = series.symbols.find(METRIC_NAME);
+  const hasSeries = (name: string): boolean => {
+    const valueId = series.symbols.find(name);
+    return nameId !== undefined && valueId !== undefined && series.postings.of(nameId, valueId).length > 0;
+  };
+  const everything = [[]];
+  return encodeExtras(
+    {
+      metadata: [...metadata.entries()].filter(([family, { type }]) => seriesNames(family, type).some(hasSeries)),
+      exemplars: exemplars.select(everything, minTime, maxTime - 1),
+      isPartial: false,
+    },
+    slices,
+  );
 }
 
 /** The symbols of the series that go into the block, ascending, and the place of each id among them. */

@@ -1,6 +1,8 @@
 import { expect, test } from "vitest";
 import { createMatcher } from "#libs/model/matcher.ts";
 import { append, headFolder, HOUR, openHead, T0 } from "../../../test/support/head.ts";
+import { openBlockFolder } from "../block/bytes.ts";
+import { readExemplars, readMetadata } from "../block/extras.ts";
 import { EXEMPLAR_OUTCOME, Exemplars } from "./exemplars.ts";
 
 const A = ["__name__", "a"];
@@ -70,4 +72,37 @@ test("exemplars and metadata survive reopening and truncation", async () => {
   ]);
   expect([...again.metadata()]).toEqual([["lat", { type: "histogram", unit: "seconds", help: "how long" }]]);
   await again.close();
+});
+
+test("blocks keep exemplars of their time and the metadata of metrics that have series", async () => {
+  const folder = headFolder();
+  const head = openHead(folder, { exemplarsMax: 100, outOfOrderMs: 24 * HOUR });
+  append(
+    head,
+    ["__name__", "lat_bucket"],
+    [
+      [T0, 1],
+      [T0 + 4 * HOUR, 2],
+    ],
+  );
+  append(head, ["__name__", "lat_bucket"], [[T0 + HOUR, 3]]);
+  head.begin();
+  const slot = head.getOrCreate(["__name__", "lat_bucket"]);
+  for (const hours of [0, 1, 2, 4]) head.appendExemplar(slot, exemplar(T0 + hours * HOUR, hours));
+  head.setMetadata("lat", { type: "histogram", unit: "seconds", help: "how long" });
+  head.setMetadata("none", { type: "gauge", unit: "", help: "no series has this name" });
+  head.commit();
+  const late = await head.cutLate(folder, () => "01M85R047SWXF2X9AZAAAZRBHX");
+  const inOrder = await head.cutBlock(folder, "01M85R047SWXF2X9AZAAAZRBHY");
+  for (const { path } of [...late.blocks, inOrder!]) {
+    const { extras, close } = openBlockFolder(path);
+    expect([...(await readExemplars(extras!, path)).series]).toEqual([
+      { series: ["__name__", "lat_bucket"], exemplars: [exemplar(T0, 0), exemplar(T0 + HOUR, 1)] },
+    ]);
+    expect(await readMetadata(extras!, path)).toEqual([
+      ["lat", { type: "histogram", unit: "seconds", help: "how long" }],
+    ]);
+    close();
+  }
+  await head.close();
 });

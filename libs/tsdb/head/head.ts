@@ -26,7 +26,7 @@ import { METADATA_TYPES, type RefInterval, type RefMetadata } from "../wal/recor
 import { WalWriter } from "../wal/writer.ts";
 import { rangeEnd } from "./chunk-end.ts";
 import { entryOffset } from "./chunk-files.ts";
-import { cutLateChunks, cutRange, type LateChunks } from "./cut.ts";
+import { copyHead, cutLateChunks, cutRange, type LateChunks } from "./cut.ts";
 import { countingFrom } from "./sort-sliced.ts";
 import { type Exemplar, EXEMPLAR_OUTCOME, type ExemplarOutcome, type SeriesExemplars } from "./exemplars.ts";
 import { headFrames } from "./frames.ts";
@@ -442,9 +442,20 @@ export class Head implements PostingsSource {
     return cutRange(this.#state, blocksFolder, ulid, this.#state.mint, this.cutEnd);
   }
 
+  /** Writes all samples into a block below `blocksFolder` and keeps them. Not while it is truncated. */
+  async copyTo(blocksFolder: string, ulid: string): Promise<WrittenBlock | undefined> {
+    return copyHead(this.#state, blocksFolder, ulid);
+  }
+
   /** Whether there are out-of-order samples to cut. */
   get hasLate(): boolean {
     return this.#state.late.count > 0;
+  }
+
+  /** Whether some of them are in [mint, maxt] and older than what else the head takes. */
+  hasLateOfBlocks(mint: number, maxt: number): boolean {
+    const { late, minValidTime } = this.#state;
+    return this.hasLate && late.maxt >= mint && late.mint <= maxt && late.mint < minValidTime;
   }
 
   /**

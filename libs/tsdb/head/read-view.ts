@@ -68,7 +68,7 @@ export class ReadView {
     // As Prometheus: a series is named as long as its open chunk is in range, even if all of it is deleted.
     if (skipChunks && this.#isOpenIn(i, mint, maxt)) return true;
     if (late !== undefined || deleted !== undefined) {
-      const chunks = this.#chunks(i, mint, maxt);
+      const chunks = this.chunks(i, mint, maxt);
       if (chunks.length === 0) return false;
       if (!skipChunks)
         for (const { mint: from, maxt: to, encoding, data } of chunks)
@@ -109,7 +109,7 @@ export class ReadView {
   }
 
   /** Chunks of series `i` that reach into [mint, maxt], ascending and without overlap, deletions applied. */
-  #chunks(i: number, mint: number, maxt: number): Chunk[] {
+  chunks(i: number, mint: number, maxt: number): Chunk[] {
     const chunks = this.#full(i, mint, maxt).map((chunk) => this.#read(chunk));
     if (this.#isOpenIn(i, mint, maxt)) chunks.push(this.#objects.get(i) ?? this.#openXor(i));
     const late = this.#late.get(i);
