@@ -44,7 +44,7 @@ export type OnWarning = (text: string) => void;
 
 export interface QueryStorage {
   /**
-   * The matching series, ascending by labels, each once.
+   * The matching series, ascending by labels, each once. A batch is there until the next is asked for.
    *
    * @throws UnavailableError when part of the data cannot be had and partial response is off.
    */

@@ -5,7 +5,7 @@ import { compareUtf8 } from "#libs/kit/utf8.ts";
 import { compareLabels, dropLabels, equalLabels, type Labels, withLabel } from "#libs/model/labels.ts";
 import type { Chunk } from "#libs/tsdb/chunk/encoding.ts";
 import { FRAME_BYTES, FRAME_SERIES } from "#libs/tsdb/select.ts";
-import { FrameBuilder, FrameReader, seriesCount, type SeriesFrame } from "#libs/tsdb/series/frame.ts";
+import { FrameBuilder, FrameReader, releaseFrame, seriesCount, type SeriesFrame } from "#libs/tsdb/series/frame.ts";
 import type { StoreItem } from "./store.ts";
 import { LoserTree } from "./loser-tree.ts";
 
@@ -190,6 +190,7 @@ class Cursor {
 
   /** Fetches the next frame, to be entered. */
   async fetch(): Promise<void> {
+    if (this.#frame !== undefined) releaseFrame(this.#frame);
     for (;;) {
       const { done, value } = await this.#items.next();
       if (done === true) {

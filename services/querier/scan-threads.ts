@@ -5,6 +5,7 @@ import { type Handlers, type Peer, Transfer } from "#libs/kit/rpc.ts";
 import type { RangeScan } from "#libs/promql/operators/float-scanner.ts";
 import { type ScannedRows, type ScanPool, scanFloats } from "#libs/promql/scan-pool.ts";
 import type { FloatBatch } from "#libs/promql/storage.ts";
+import { releaseFrame } from "#libs/tsdb/series/frame.ts";
 import { attachBatch, type DetachedBatch } from "./source.ts";
 
 /** Below it the message costs more than the scan: 128 KiB of chunks decode in half a millisecond (bench/query-head.ts). */
@@ -24,6 +25,7 @@ export const start: StartComponent<undefined> = async () =>
   ({
     async scan({ scan, batch }: { scan: RangeScan; batch: DetachedBatch }) {
       const rows = scanFloats(scan, attachBatch(batch), batch.end - batch.first);
+      releaseFrame(batch.frame);
       return new Transfer(rows, [rows.series.buffer, rows.values.buffer, rows.present.buffer]);
     },
   }) satisfies Handlers;

@@ -17,7 +17,7 @@ import { joinAnswers } from "#libs/storeapi/proxy.ts";
 import type { LabelAnswer, LabelRequest, SeriesRequest, Store } from "#libs/storeapi/store.ts";
 import { joinExemplars } from "#libs/tsdb/block/merge-extras.ts";
 import { type Chunk, ENCODING } from "#libs/tsdb/chunk/encoding.ts";
-import { FrameReader, labelsFrom, seriesCount, type SeriesFrame } from "#libs/tsdb/series/frame.ts";
+import { FrameReader, labelsFrom, releaseFrame, seriesCount, type SeriesFrame } from "#libs/tsdb/series/frame.ts";
 import { PickedLabels } from "#libs/tsdb/series/picked-labels.ts";
 import { compareLabels, dropLabels, formatLabels, labelsKey } from "#libs/model/labels.ts";
 import type { QuerierConfig } from "./config.ts";
@@ -206,6 +206,7 @@ async function* batches(
     // Copied: the frame's buffers may go to another thread while these chunks wait for the next frame.
     for (let i = last === 0 ? 0 : ends[last - 1]!; i < ends[last]!; i++) held.chunks.push(ownedChunk(reader.chunk(i)));
     if (last > first) yield new FrameBatch(frame, rows, labelsOf, all, first, last);
+    releaseFrame(frame);
   }
   if (held !== undefined) yield new HeldBatch(held);
 }

@@ -34,6 +34,14 @@ export function frameBuffers(frame: SeriesFrame): ArrayBuffer[] {
   return [labels, labelEnds, chunkEnds, mints, maxts, encodings, dataEnds, data].map((column) => column.buffer);
 }
 
+/**
+ * Gives the memory of a frame's chunks back at once, if it is still here: the collector sees little garbage and comes
+ * late (bench/query-memory.ts: 192 MB above idle instead of 136). Nobody may look at its chunks any more.
+ */
+export function releaseFrame({ data }: Pick<SeriesFrame, "data">): void {
+  if (!data.buffer.detached) data.buffer.transfer(0);
+}
+
 /** Fills frames of one stream. */
 export class FrameBuilder {
   #symbolIds = new Map<string, number>();
