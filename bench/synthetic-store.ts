@@ -5,7 +5,7 @@
 import type { StartComponent } from "#libs/kit/host.ts";
 import { createMatcher } from "#libs/model/matcher.ts";
 import { labelsFrom, labelValue, type Labels } from "#libs/model/labels.ts";
-import { mergeItems } from "#libs/storeapi/frames.ts";
+import { mergeItems } from "#libs/storeapi/merge-items.ts";
 import { storeHandlers } from "#libs/storeapi/port.ts";
 import type { SeriesRequest, Store, StoreItem } from "#libs/storeapi/store.ts";
 import { ENCODING } from "#libs/tsdb/chunk/encoding.ts";

@@ -7,7 +7,7 @@ import { messageOf, UnavailableError } from "#libs/kit/errors.ts";
 import { compareUtf8 } from "#libs/kit/utf8.ts";
 import { type Labels, labelValue } from "#libs/model/labels.ts";
 import { createMatcher, type MatcherSpec } from "#libs/model/matcher.ts";
-import { mergeItems } from "./frames.ts";
+import { mergeItems } from "./merge-items.ts";
 import type { LabelAnswer, LabelRequest, SeriesRequest, Store, StoreInfo, StoreItem } from "./store.ts";
 import { TIME_MAX, TIME_MIN } from "./store.ts";
 

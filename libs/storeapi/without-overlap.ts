@@ -6,7 +6,7 @@
 import type { Chunk } from "#libs/tsdb/chunk/encoding.ts";
 import { mergeChunks } from "#libs/tsdb/head/merge-chunks.ts";
 import { FrameBuilder, FrameReader } from "#libs/tsdb/series/frame.ts";
-import { mergeItems } from "./frames.ts";
+import { mergeItems } from "./merge-items.ts";
 import type { StoreItem } from "./store.ts";
 
 /** Head and blocks of one source; times inclusive. */

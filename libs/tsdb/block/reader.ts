@@ -12,21 +12,16 @@ import { ByteReader } from "../encoding/reader.ts";
 import { type FileRange, type IndexHeader, readIndexHeader } from "../index/header.ts";
 import { NO_POSTINGS, type Postings, readPostings } from "../index/postings.ts";
 import { type PostingsSource, selectPostings } from "../index/select.ts";
-import type { SymbolTable } from "../index/symbols.ts";
 import { ValueColumn } from "../index/value-column.ts";
-import {
-  type ChunkMeta,
-  decodeSeriesEntry,
-  EntryColumns,
-  readSeriesEntry,
-  type SeriesEntry,
-} from "../index/series-entry.ts";
+import { decodeSeriesEntry, readSeriesEntry, type SeriesEntry } from "../index/series-entry.ts";
 import { FRAME_BYTES, FRAME_SERIES, type SeriesQuery } from "../select.ts";
 import { FrameBuilder, type SeriesFrame } from "../series/frame.ts";
 import type { BlockBytes } from "./bytes.ts";
-import { chunkEntryBytes, readChunkEntry } from "./chunk-entry.ts";
-import { cutChunk, type Interval, isDeleted } from "./cut-chunks.ts";
+import { chunkEntryBytes } from "./chunk-entry.ts";
+import { cutChunk } from "./cut-chunks.ts";
+import { FetchedChunks } from "./fetched-chunks.ts";
 import type { BlockMeta } from "./meta.ts";
+import { SeriesBatch, StreamSymbols } from "./series-batch.ts";
 import { NO_TOMBSTONES, parseTombstones, type Tombstones } from "./tombstones.ts";
 
 /** Guesses of sizes before the bytes are there; too small costs one more read. */
@@ -177,7 +172,7 @@ export class BlockReader implements PostingsSource {
     const builder = new FrameBuilder();
     const slices = new Slices(10, signal);
     const symbols = new StreamSymbols(this.header.symbols, builder);
-    const batch = new Batch();
+    const batch = new SeriesBatch();
     const { entries } = batch;
     let left = query.limit === 0 ? Infinity : query.limit;
     for await (const { reader, first, end } of this.#entryRanges(refs)) {
@@ -197,7 +192,12 @@ export class BlockReader implements PostingsSource {
     if (builder.seriesCount > 0) yield builder.take();
   }
 
-  async #addBatch(batch: Batch, builder: FrameBuilder, symbols: StreamSymbols, skipChunks: boolean): Promise<void> {
+  async #addBatch(
+    batch: SeriesBatch,
+    builder: FrameBuilder,
+    symbols: StreamSymbols,
+    skipChunks: boolean,
+  ): Promise<void> {
     const { entries, refs, labelEnds, chunkEnds } = batch;
     const { mints, maxts, segments, offsets } = entries;
     const chunks = skipChunks ? undefined : await this.#fetchChunks(segments, offsets, entries.chunkCount);
@@ -257,86 +257,6 @@ export class BlockReader implements PostingsSource {
   }
 }
 
-/** Series whose chunks are fetched together. */
-class Batch {
-  readonly entries = new EntryColumns();
-  readonly refs: number[] = [];
-  /** Where each series ends in the columns of `entries`. */
-  readonly labelEnds: number[] = [];
-  readonly chunkEnds: number[] = [];
-
-  /**
-   * Takes the entry that was decoded last into `entries`, with the chunks that reach into the range and are not deleted
-   * as a whole; without any it is taken back. @returns whether there were any.
-   */
-  keep(ref: number, { mint, maxt }: SeriesQuery, deleted: readonly Interval[] | undefined): boolean {
-    const { mints, maxts, segments, offsets, chunkCount } = this.entries;
-    const first = this.chunkEnds.at(-1) ?? 0;
-    let kept = first;
-    for (let k = first; k < chunkCount; k++) {
-      if (maxts[k]! < mint || mints[k]! > maxt) continue;
-      if (deleted !== undefined && isDeleted({ mint: mints[k]!, maxt: maxts[k]! }, deleted)) continue;
-      mints[kept] = mints[k]!;
-      maxts[kept] = maxts[k]!;
-      segments[kept] = segments[k]!;
-      offsets[kept++] = offsets[k]!;
-    }
-    this.entries.chunkCount = kept;
-    if (kept === first) {
-      this.entries.labelCount = this.labelEnds.at(-1) ?? 0;
-      return false;
-    }
-    this.refs.push(ref);
-    this.labelEnds.push(this.entries.labelCount);
-    this.chunkEnds.push(kept);
-    return true;
-  }
-
-  clear(): void {
-    this.entries.clear();
-    this.refs.length = this.labelEnds.length = this.chunkEnds.length = 0;
-  }
-}
-
-/** Symbols of a block as those of a stream of frames. */
-class StreamSymbols {
-  readonly #symbols: SymbolTable;
-  readonly #builder: FrameBuilder;
-  readonly #ids = new Map<number, number>();
-  /** By place among a series' labels, what the series before had there: mostly the same. */
-  readonly #lastRefs: number[] = [];
-  readonly #lastIds: number[] = [];
-  #count = 0;
-
-  constructor(symbols: SymbolTable, builder: FrameBuilder) {
-    this.#symbols = symbols;
-    this.#builder = builder;
-  }
-
-  /** Name or value number `i` of the series being added. */
-  add(i: number, ref: number): void {
-    if (this.#lastRefs[i] !== ref) {
-      this.#lastRefs[i] = ref;
-      this.#lastIds[i] = this.#idOf(ref);
-    }
-    this.#count = i + 1;
-  }
-
-  endSeries(): void {
-    for (let i = 0; i < this.#count; i += 2) this.#builder.label(this.#lastIds[i]!, this.#lastIds[i + 1]!);
-    this.#count = 0;
-  }
-
-  #idOf(ref: number): number {
-    let id = this.#ids.get(ref);
-    if (id === undefined) {
-      id = this.#builder.newSymbol(this.#symbols.text(this.#symbols.ordinal(ref)));
-      this.#ids.set(ref, id);
-    }
-    return id;
-  }
-}
-
 /** Bytes of a series entry from its length field on, or undefined when even that is cut short. */
 function entryBytes(bytes: Uint8Array, at: number): number | undefined {
   let length = 0;
@@ -349,62 +269,6 @@ function entryBytes(bytes: Uint8Array, at: number): number | undefined {
     scale *= 128;
   }
   return undefined;
-}
-
-/** A range of a segment file. */
-interface FetchedRange {
-  readonly segment: number;
-  readonly from: number;
-  readonly bytes: Uint8Array;
-  readonly file: string;
-}
-
-/** Ranges of segment files, ascending, and the chunks in them. */
-class FetchedChunks {
-  readonly #name: string;
-  readonly #ranges: FetchedRange[] = [];
-  /** Found last. */
-  #hint = 0;
-
-  constructor(name: string) {
-    this.#name = name;
-  }
-
-  add(segment: number, from: number, bytes: Uint8Array): void {
-    this.#ranges.push({ segment, from, bytes, file: this.#fileOf(segment) });
-  }
-
-  #fileOf(segment: number): string {
-    return `${this.#name}/chunks/${String(segment + 1).padStart(6, "0")}`;
-  }
-
-  #rangeOf(segment: number, offset: number): FetchedRange {
-    const holds = (i: number): boolean => {
-      const range = this.#ranges[i];
-      if (range === undefined || range.segment !== segment) return false;
-      return offset >= range.from && offset < range.from + range.bytes.length;
-    };
-    if (!holds(this.#hint))
-      this.#hint = holds(this.#hint + 1) ? this.#hint + 1 : this.#ranges.findIndex((_, i) => holds(i));
-    const range = this.#ranges[this.#hint];
-    if (range === undefined) {
-      this.#hint = 0;
-      throw new CorruptionError(this.#fileOf(segment), offset, "chunk past the end of the segment");
-    }
-    return range;
-  }
-
-  addTo(builder: FrameBuilder, mint: number, maxt: number, segment: number, offset: number): void {
-    const { from, bytes, file } = this.#rangeOf(segment, offset);
-    const entry = readChunkEntry(bytes, offset - from, file, from);
-    builder.chunk(mint, maxt, entry.encoding, bytes, entry.from, entry.length);
-  }
-
-  chunk({ mint, maxt, segment, offset }: ChunkMeta): Chunk {
-    const { from, bytes, file } = this.#rangeOf(segment, offset);
-    const entry = readChunkEntry(bytes, offset - from, file, from);
-    return { mint, maxt, encoding: entry.encoding, data: bytes.subarray(entry.from, entry.from + entry.length) };
-  }
 }
 
 /** Opens a block's reader with the header read from its index, and its tombstones. `bytes` are closed when that fails. */
