@@ -1,17 +1,18 @@
 /**
- * Memory of open chunks: slabs of 1 MiB in blocks of 64 bytes. A chunk is a chain of blocks, which its last one stands
+ * Memory of open chunks: slabs of 1 MiB in blocks of 128 bytes. A chunk is a chain of blocks, which its last one stands
  * for; what is written stays where it is, so that a reader's copy of a record finds its prefix.
  *
- *   60 bytes of data │ u32 number of the block before, or of the next free one
+ *   124 bytes of data │ u32 number of the block before, or of the next free one
  *
  * All series fill their chunks at the same pace: blocks of nine sizes, each with a free list of its own, held 930 bytes
- * a series at the end of two hours, chains 400 (bench/figures.ts). No object per chunk: a full GC of a million series
- * takes 6 ms this way, 3.2 s with objects.
+ * a series at the end of two hours, chains of 64 bytes 400 (bench/figures.ts). But to a reader each block is a cache
+ * miss: a sum of rates over 28,000 series took 62 ms with 64 bytes, 45 with 128, 40 with 256. No object per chunk: a full
+ * GC of a million series takes 6 ms this way, 3.2 s with objects.
  */
 import { LimitError } from "#libs/kit/errors.ts";
 import { appendXor, type XorState, XOR_SAMPLE_BYTES_MAX } from "../chunk/xor.ts";
 
-const BLOCK_BITS = 6;
+const BLOCK_BITS = 7;
 const BLOCK_BYTES = 1 << BLOCK_BITS;
 const DATA_BYTES = BLOCK_BYTES - 4;
 const DATA_BITS = DATA_BYTES * 8;
