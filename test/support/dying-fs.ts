@@ -219,5 +219,11 @@ export function dieIn(
     },
   };
   Object.assign(fs, patched);
+  Object.assign(fs.promises, {
+    async rm(path: string, options: { force?: boolean } = {}): Promise<void> {
+      await new Promise((later) => setImmediate(later));
+      patched.rmSync(path, options);
+    },
+  });
   syncBuiltinESMExports();
 }
