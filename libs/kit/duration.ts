@@ -13,8 +13,8 @@ const UNIT_MS: ReadonlyMap<string, number> = new Map([
 ]);
 const UNITS = [...UNIT_MS.keys()];
 
-/** Prometheus keeps durations in int64 nanoseconds. */
-const DURATION_MAX_MS = 9_223_372_036_854;
+/** Prometheus keeps durations in int64 nanoseconds: 2^63 of them, in whole milliseconds. */
+export const DURATION_MAX_MS = 9_223_372_036_854;
 
 /**
  * Parses Prometheus's duration form: units `y w d h m s ms` in descending order, each at most once, or `0`.
@@ -25,6 +25,11 @@ const DURATION_MAX_MS = 9_223_372_036_854;
 export function parseDuration(text: string): number {
   if (text === "0") return 0;
   if (text === "") throw new BadRequestError("empty duration string");
+  return sumOfUnits(text);
+}
+
+/** `1h30m`, as `parseDuration`, but not `0`: how PromQL writes durations. @throws BadRequestError in Prometheus's words. */
+export function sumOfUnits(text: string): number {
   const invalid = new BadRequestError(`not a valid duration string: ${JSON.stringify(text)}`);
   if (!/^(?:[0-9]+[^0-9]+)+$/.test(text)) throw invalid;
   let total = 0;

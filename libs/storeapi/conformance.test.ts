@@ -261,7 +261,7 @@ describe("fan-out", () => {
       ...failing,
       name,
       info: async () => ({ componentType: name, labelSets: [], mint: 0, maxt: 9, supportsWithoutLabels: true, blocks }),
-      // oxlint-disable-next-line require-yield -- it has nothing
+      // oxlint-disable-next-line require-yield -- a store without series
       async *series({ heldBlocks, withoutBlocks }) {
         asked.push([name, heldBlocks, withoutBlocks]);
       },

@@ -197,7 +197,10 @@ async function* batches(
     if (held !== undefined && isSame(held.ids, idsOf(frame, 0))) {
       for (let i = 0; i < ends[0]!; i++) held.chunks.push(ownedChunk(reader.chunk(i)));
       first = 1;
-      if (count === 1) continue;
+      if (count === 1) {
+        releaseFrame(frame);
+        continue;
+      }
     }
     if (held !== undefined) yield new HeldBatch(held);
     const last = count - 1;

@@ -2,6 +2,8 @@
  * Numbers and durations as Prometheus reads them: `strconv.ParseInt` with base prefixes, else `strconv.ParseFloat`;
  * durations by `model.ParseDuration`. Kept apart from the lexer: series descriptions of tests use them too.
  */
+import { DURATION_MAX_MS, sumOfUnits } from "#libs/kit/duration.ts";
+import { BadRequestError } from "#libs/kit/errors.ts";
 import { quoteText } from "./go-string.ts";
 
 /** Says what is wrong in Go's words; the caller knows where. */
@@ -45,59 +47,24 @@ function notANumber(text: string, why: string, value = 0): LiteralError {
   return new LiteralError(`strconv.ParseFloat: parsing ${quoteText(text)}: ${why}`, value);
 }
 
-const UNIT_MS: ReadonlyMap<string, number> = new Map([
-  ["y", 365 * 86_400_000],
-  ["w", 7 * 86_400_000],
-  ["d", 86_400_000],
-  ["h", 3_600_000],
-  ["m", 60_000],
-  ["s", 1000],
-  ["ms", 1],
-]);
-const UNITS = [...UNIT_MS.keys()];
-
-/** The longest duration: 2^63 ns, in whole milliseconds. */
-const DURATION_MAX_MS = 9_223_372_036_854;
-
 /**
  * `1h30m`: units `y w d h m s ms` in this order, each at most once. @returns seconds.
  *
  * @throws LiteralError in Prometheus's words.
  */
 export function parseDurationLiteral(text: string): number {
-  let totalMs = 0;
-  let lastRank = -1;
-  for (let at = 0; at < text.length;) {
-    const unitAt = skip(text, at, true);
-    const next = skip(text, unitAt, false);
-    if (unitAt === at || next === unitAt || exceedsUint64(text.slice(at, unitAt))) throw notADuration(text);
-    const unit = text.slice(unitAt, next);
-    const rank = UNITS.indexOf(unit);
-    if (rank < 0) throw new LiteralError(`unknown unit ${quoteText(unit)} in duration ${quoteText(text)}`);
-    if (rank <= lastRank) throw notADuration(text);
-    lastRank = rank;
-    totalMs += Number(text.slice(at, unitAt)) * UNIT_MS.get(unit)!;
-    if (totalMs > DURATION_MAX_MS) throw new LiteralError("duration out of range");
-    at = next;
-  }
+  const totalMs = literalMs(text);
   // In two parts, as Go's Duration.Seconds: 1.001 is 1 + 0.001.
   const restMs = totalMs % 1000;
   return (totalMs - restMs) / 1000 + restMs / 1000;
 }
 
-function exceedsUint64(digits: string): boolean {
-  return digits.length > 15 && BigInt(digits) >= 2n ** 64n;
-}
-
-function notADuration(text: string): LiteralError {
-  return new LiteralError(`not a valid duration string: ${quoteText(text)}`);
-}
-
-/** Where the run of digits, or of what is none, that starts at `from` ends. */
-function skip(text: string, from: number, digits: boolean): number {
-  let at = from;
-  while (at < text.length && (text[at]! >= "0" && text[at]! <= "9") === digits) at++;
-  return at;
+function literalMs(text: string): number {
+  try {
+    return sumOfUnits(text);
+  } catch (error) {
+    throw error instanceof BadRequestError ? new LiteralError(error.message) : error;
+  }
 }
 
 /** Whether seconds do not fit Go's durations: 64 bits of nanoseconds. */
@@ -111,18 +78,4 @@ export function secondsToMs(seconds: number): number {
   // NaN and 2^63 itself: what Go's conversion gives for a number that is no int64.
   if (!(ns < 2 ** 63)) return -DURATION_MAX_MS;
   return Math.round((ns - (ns % 1e6)) / 1e6) + 0;
-}
-
-/** `model.Duration.String()`: `1d1h`, `90d`, `1h30m`, `0s`. */
-export function formatDuration(ms: number): string {
-  if (ms === 0) return "0s";
-  let text = ms < 0 ? "-" : "";
-  let rest = Math.abs(ms);
-  for (const [unit, size] of UNIT_MS) {
-    // Years and weeks only where nothing remains: 90d, not 12w6d.
-    if (rest < size || ((unit === "y" || unit === "w") && rest % size !== 0)) continue;
-    text += `${Math.floor(rest / size)}${unit}`;
-    rest %= size;
-  }
-  return text;
 }

@@ -4,7 +4,8 @@ import { compareUtf8 } from "#libs/kit/utf8.ts";
 import { isLegacyLabelName, METRIC_NAME } from "#libs/model/labels.ts";
 import type { MatcherSpec } from "#libs/model/matcher.ts";
 import type { AggregateExpr, AtModifier, BinaryExpr, DurationExpr, Expr, Subquery, VectorSelector } from "./ast.ts";
-import { formatDuration, secondsToMs } from "./go-number.ts";
+import { formatDuration } from "#libs/kit/duration.ts";
+import { secondsToMs } from "./go-number.ts";
 import { quoteText } from "./go-string.ts";
 
 /** The whole expression on one line, in normal form. */
