@@ -39,6 +39,11 @@ export const receiverOptions = {
     "0",
     "Most bytes a tenant's log and blocks may take on the local disk: the oldest blocks go, with a bucket once they are uploaded. 0 is no limit.",
   ),
+  maxBlockMs: duration(
+    "tsdb.max-block-duration",
+    "0s",
+    "Longest range of local blocks: those of 2h are merged up to it, with a bucket once they are there, which keeps them as they are. 0s is a tenth of --tsdb.retention, 31d at most; with 2h only blocks that overlap are merged.",
+  ),
   tooFarInFutureMs: duration(
     "tsdb.too-far-in-future.time-window",
     "10m",

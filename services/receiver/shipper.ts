@@ -13,9 +13,12 @@ import { EXTRAS_FILE } from "#libs/tsdb/block/extras.ts";
 import { type BlockMeta, formatMeta, type ThanosMeta } from "#libs/tsdb/block/meta.ts";
 import { originsOf } from "#libs/tsdb/compact/plan.ts";
 import { writeFileAtomic } from "#libs/tsdb/files.ts";
-import type { LocalBlock } from "./tenant-store.ts";
+import type { LocalBlock } from "./local-blocks.ts";
 
 export type ShippedBlock = Pick<LocalBlock, "path" | "meta">;
+
+/** `origin there`: the bucket has what the block was written from without samples that were deleted. */
+export type UploadOutcome = "sent" | "there" | "origin there" | "left out";
 
 const STATE_FILE = "thanos.shipper.json";
 
@@ -24,6 +27,8 @@ export class Shipper {
   readonly #bucket: Bucket;
   readonly #external: Labels;
   readonly #uploaded: Set<string>;
+  /** Blocks not to be uploaded, of which the bucket was asked in vain. */
+  readonly #unwanted = new Set<string>();
   #underWay: string | undefined;
 
   constructor(folder: string, bucket: Bucket, external: Labels) {
@@ -42,29 +47,49 @@ export class Shipper {
     return this.#uploaded.has(ulid) || this.#underWay === ulid;
   }
 
+  /** Notes that the bucket has what is in the block, which is not uploaded. */
+  note(ulid: string): void {
+    this.#uploaded.add(ulid);
+    this.#save();
+  }
+
   /**
-   * Uploads a block unless it is in the bucket, or the one is that it was rewritten from: that would put its samples
-   * there twice.
+   * Uploads a block unless the bucket has it, or has what it was made of: that would put its samples there twice.
+   * Without `isWanted` the bucket is only asked.
    */
-  async upload(block: ShippedBlock, nowMs: number): Promise<"sent" | "there" | "origin there"> {
+  async upload(block: ShippedBlock, nowMs: number, isWanted = true): Promise<UploadOutcome> {
     const { ulid } = block.meta;
     if (this.#uploaded.has(ulid)) return "there";
+    if (!isWanted && this.#unwanted.has(ulid)) return "left out";
     this.#underWay = ulid;
     try {
-      const isThere = await this.#hasAny([ulid]);
-      const isOriginThere = !isThere && (await this.#hasAny(originsOf(block.meta)));
-      if (!isThere && !isOriginThere) await this.#send(block, nowMs);
-      this.#uploaded.add(ulid);
-      this.#save();
-      return isThere ? "there" : isOriginThere ? "origin there" : "sent";
+      const outcome = await this.#outcomeFor(block.meta, isWanted);
+      if (outcome === "sent") await this.#send(block, nowMs);
+      if (outcome === "left out") this.#unwanted.add(ulid);
+      else this.note(ulid);
+      return outcome;
     } finally {
       this.#underWay = undefined;
     }
   }
 
-  async #hasAny(ulids: readonly string[]): Promise<boolean> {
-    for (const ulid of ulids) if (await this.#bucket.exists(`${ulid}/meta.json`)) return true;
-    return false;
+  async #outcomeFor(meta: BlockMeta, isWanted: boolean): Promise<UploadOutcome> {
+    if (await this.#isThere(meta.ulid)) return "there";
+    const { level, sources, parents = [] } = meta.compaction;
+    if (level === 1) {
+      for (const ulid of originsOf(meta)) if (await this.#isThere(ulid)) return "origin there";
+    } else if ((await this.#areThere(parents.map(({ ulid }) => ulid))) || (await this.#areThere(sources)))
+      return "there";
+    return isWanted ? "sent" : "left out";
+  }
+
+  async #areThere(ulids: readonly string[]): Promise<boolean> {
+    for (const ulid of ulids) if (!(await this.#isThere(ulid))) return false;
+    return ulids.length > 0;
+  }
+
+  #isThere(ulid: string): Promise<boolean> {
+    return this.#bucket.exists(`${ulid}/meta.json`);
   }
 
   async #send(block: ShippedBlock, nowMs: number): Promise<void> {

@@ -6,6 +6,8 @@ import type { TenantStore } from "./tenant-store.ts";
 export interface StorageMetrics {
   readonly uploads: Counter<"tenant">;
   readonly uploadFailures: Counter<"tenant">;
+  readonly merges: Counter<"tenant">;
+  readonly mergeFailures: Counter<"tenant">;
   readonly retentions: Readonly<Record<"time" | "size", Counter<"tenant">>>;
 }
 
@@ -56,6 +58,11 @@ export function storageMetrics(config: ReceiverConfig, stores: Stores, registry:
     uploadFailures: counter(
       "thanos_shipper_upload_failures_total",
       "Uploads that failed and are tried again. Worry when it keeps growing: blocks stay on the local disk.",
+    ),
+    merges: counter("prometheus_tsdb_compactions_total", "Merges of local blocks."),
+    mergeFailures: counter(
+      "prometheus_tsdb_compactions_failed_total",
+      "Merges of local blocks that failed. Worry when it grows: the log names a corrupt block or a full disk.",
     ),
     retentions: {
       time: counter("prometheus_tsdb_time_retentions_total", "Times that blocks were deleted for --tsdb.retention."),

@@ -3,11 +3,10 @@
  *
  *   <tsdb.path>/<tenant>/{wal,chunks_head,<ULID>…}     a Prometheus data folder
  */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { Logger } from "pino";
 import type { Env } from "#libs/kit/env.ts";
-import { CorruptionError, UnavailableError } from "#libs/kit/errors.ts";
+import { CorruptionError } from "#libs/kit/errors.ts";
 import type { Labels } from "#libs/model/labels.ts";
 import type { Matcher, MatcherSpec } from "#libs/model/matcher.ts";
 import { asItems } from "#libs/storeapi/frames.ts";
@@ -30,36 +29,21 @@ import {
   metadataOf,
   withExternal,
 } from "#libs/storeapi/block-extras.ts";
-import { type BlockBytes, openBlockFolder } from "#libs/tsdb/block/bytes.ts";
 import { mergeExemplars } from "#libs/tsdb/block/merge-extras.ts";
-import { type BlockMeta, formatMeta, readMeta } from "#libs/tsdb/block/meta.ts";
+import type { BlockMeta } from "#libs/tsdb/block/meta.ts";
 import { deleteSeries } from "#libs/tsdb/block/delete-series.ts";
-import { type BlockReader, openBlock } from "#libs/tsdb/block/reader.ts";
 import { folderBytes, removeLeftovers } from "#libs/tsdb/block/retention.ts";
-import { readTombstones } from "#libs/tsdb/block/tombstones.ts";
-import { createUlid, isUlid } from "#libs/tsdb/block/ulid.ts";
+import { createUlid } from "#libs/tsdb/block/ulid.ts";
 import type { WrittenBlock } from "#libs/tsdb/block/writer.ts";
-import { mergeBlocks } from "#libs/tsdb/compact/merge-blocks.ts";
-import { originsOf, rewrittenCompaction } from "#libs/tsdb/compact/plan.ts";
-import { ensureFolder, linkFolder, removeFolder, syncFolder, writeFileAtomic } from "#libs/tsdb/files.ts";
-import { OUT_OF_ORDER_HINT } from "#libs/tsdb/head/cut.ts";
+import { planCompaction, rewrittenCompaction } from "#libs/tsdb/compact/plan.ts";
+import { ensureFolder, linkFolder, syncFolder } from "#libs/tsdb/files.ts";
 import { Head } from "#libs/tsdb/head/head.ts";
 import type { SeriesFrame } from "#libs/tsdb/series/frame.ts";
 import type { HeadOptions } from "#libs/tsdb/head/state.ts";
 import { lockFolder } from "#libs/tsdb/lock-folder.ts";
 import { blockSource } from "#libs/storeapi/block-source.ts";
-
-export interface LocalBlock {
-  readonly path: string;
-  readonly meta: BlockMeta;
-  readonly reader: BlockReader;
-  /** What the reader reads; its to close. */
-  readonly bytes: BlockBytes;
-  /** By its file: a crash can keep meta.json from saying so. */
-  readonly hasTombstones: boolean;
-  /** Of all its files. */
-  readonly sizeBytes: number;
-}
+import { type LocalBlock, LocalBlocks } from "./local-blocks.ts";
+import { type MergeFolders, mergeHere } from "./merge-folders.ts";
 
 export interface Deletion {
   /** That have samples less; one that several selectors select is counted for each. */
@@ -69,6 +53,8 @@ export interface Deletion {
 }
 
 export interface TenantStoreOptions extends Omit<HeadOptions, "minValidTime"> {
+  /** Who merges blocks; on this thread by default. */
+  readonly merge?: MergeFolders;
   /** Does without the folder's lock; the caller sees to it that no other process uses the folder. */
   readonly noLockfile?: boolean | undefined;
 }
@@ -81,11 +67,8 @@ export class TenantStore implements Store {
   readonly head: Head;
   readonly #env: Env;
   readonly #unlock: () => void;
-  #blocks: readonly LocalBlock[];
-  /** Dropped blocks that requests under way, or about to begin, may still read. */
-  readonly #dropped = new Set<LocalBlock>();
-  /** ULIDs of those that cannot be read any more. */
-  readonly #closed = new Set<string>();
+  readonly #blocks: LocalBlocks;
+  readonly #mergeFolders: MergeFolders;
   /** What these blocks say of metrics; they change every two hours. */
   #blockMetadata: { readonly of: readonly LocalBlock[]; readonly answer: Promise<MetadataAnswer> } | undefined;
   /** The end of what changes blocks: one such work at a time. */
@@ -96,7 +79,8 @@ export class TenantStore implements Store {
     folder: string,
     external: Labels,
     head: Head,
-    blocks: readonly LocalBlock[],
+    blocks: LocalBlocks,
+    merge: MergeFolders,
     unlock: () => void,
     env: Env,
   ) {
@@ -106,6 +90,7 @@ export class TenantStore implements Store {
     this.external = external;
     this.head = head;
     this.#blocks = blocks;
+    this.#mergeFolders = merge;
     this.#unlock = unlock;
     this.#env = env;
   }
@@ -119,29 +104,32 @@ export class TenantStore implements Store {
     tenant: string,
     folder: string,
     external: Labels,
-    { noLockfile = false, ...options }: TenantStoreOptions,
+    { noLockfile = false, merge = mergeHere, ...options }: TenantStoreOptions,
     env: Env,
   ): Promise<TenantStore> {
     ensureFolder(folder);
     const unlock = noLockfile ? () => undefined : lockFolder(folder);
-    const blocks: LocalBlock[] = [];
+    let blocks: LocalBlocks | undefined;
     try {
       const log = env.log.child({ tenant });
       const leftovers = removeLeftovers(folder);
       if (leftovers.length > 0) log.info({ leftovers }, "removed what an earlier end left half-made");
-      await openBlocks(folder, blocks, log);
-      const minValidTime = blocks.filter(isInOrder).reduce((max, { meta }) => Math.max(max, meta.maxTime), -Infinity);
-      const head = Head.open(folder, { ...options, minValidTime, log });
-      return new TenantStore(tenant, folder, external, head, blocks, unlock, env);
+      blocks = await LocalBlocks.open(folder, log);
+      const head = Head.open(folder, { ...options, minValidTime: blocks.end, log });
+      return new TenantStore(tenant, folder, external, head, blocks, merge, unlock, env);
     } catch (error) {
-      for (const { reader } of blocks) reader.close();
+      blocks?.close();
       unlock();
       throw error;
     }
   }
 
   get blocks(): readonly LocalBlock[] {
-    return this.#blocks;
+    return this.#blocks.list;
+  }
+
+  get newestInOrder(): LocalBlock | undefined {
+    return this.#blocks.newestInOrder;
   }
 
   /** Runs `work` when all before it has ended, well or not: who started that is told. */
@@ -170,10 +158,10 @@ export class TenantStore implements Store {
       for (const matchers of own) seriesInHead += await this.head.deleteSeries(matchers, mint, maxt);
       await this.head.durable();
       const changed: LocalBlock[] = [];
-      await eachOf(this.#blocksIn(mint, maxt), async (block) => {
+      await eachOf(this.#blocks.inRange(mint, maxt), async (block) => {
         let count = 0;
         for (const matchers of own) count += await deleteSeries(block.path, matchers, mint, maxt);
-        if (count > 0) changed.push(await this.#reopen(block, block.path));
+        if (count > 0) changed.push(await this.#blocks.replace([block], block.path));
       });
       return { seriesInHead, blocks: changed };
     });
@@ -192,12 +180,12 @@ export class TenantStore implements Store {
     signal?: AbortSignal,
   ): Promise<void> {
     return this.#alone(() =>
-      eachOf(this.#blocks, async (block) => {
+      eachOf(this.blocks, async (block) => {
         if (!block.hasTombstones || block.meta.compaction.deletable === true || !isChosen(block)) return;
         try {
           await this.#rewrite(block, isInBucket(block), signal);
         } catch (error) {
-          if (error instanceof CorruptionError) await this.#mark(block, { failed: true });
+          if (error instanceof CorruptionError) await this.#blocks.mark(block, { failed: true });
           throw error;
         }
       }),
@@ -205,44 +193,88 @@ export class TenantStore implements Store {
   }
 
   async #rewrite(block: LocalBlock, isInBucket: boolean, signal: AbortSignal | undefined): Promise<void> {
-    const { path, meta } = block;
-    const { log } = this.#env;
-    const ulid = createUlid(this.#env.now());
-    const target = {
-      path: join(this.folder, ulid),
-      ulid,
-      compaction: rewrittenCompaction(meta),
-      onDamagedExtras: (err: Error) => log.error({ err, block: meta.ulid }, "exemplars of the block are lost"),
-    };
-    const bytes = openBlockFolder(path);
-    let written: WrittenBlock | undefined;
-    try {
-      written = await mergeBlocks([{ meta, bytes }], target, signal);
-    } finally {
-      bytes.close();
-    }
+    const { meta } = block;
+    const next = await this.#merge([block], rewrittenCompaction(meta), signal);
     const about = { block: meta.ulid, store: this.name, numTombstones: meta.stats?.numTombstones };
-    if (written === undefined) {
-      if (!isInBucket) await this.#mark(block, { deletable: true });
-      log.info(about, "all of the block is deleted");
-    } else {
-      await this.#reopen(block, written.path);
-      removeFolder(path);
-      log.info({ ...about, as: ulid }, "block written anew without what is deleted");
-    }
+    if (next === undefined) {
+      if (!isInBucket) await this.#blocks.mark(block, { deletable: true });
+      this.#env.log.info(about, "all of the block is deleted");
+    } else this.#env.log.info({ ...about, as: next.meta.ulid }, "block written anew without what is deleted");
   }
 
-  async #mark(block: LocalBlock, mark: Pick<BlockMeta["compaction"], "deletable" | "failed">): Promise<void> {
-    const { path, meta } = block;
-    writeFileAtomic(join(path, "meta.json"), formatMeta({ ...meta, compaction: { ...meta.compaction, ...mark } }));
-    await this.#reopen(block, path);
+  /**
+   * Merges local blocks once, as Prometheus plans it: those that overlap, those that fill one of `ranges` (ms,
+   * ascending), one with many tombstones. With a bucket, `isSent` says of which blocks it has the samples, and only those are
+   * merged: what was merged is not uploaded.
+   *
+   * @returns whether there was something to merge. @throws CorruptionError; the blocks are marked as failed, and left alone.
+   */
+  compact(
+    ranges: readonly number[],
+    isSent: ((block: LocalBlock) => boolean) | undefined,
+    onMerged: (block: LocalBlock) => void,
+    signal?: AbortSignal,
+  ): Promise<boolean> {
+    return this.#alone(async () => {
+      const sources = this.#plan(ranges, isSent);
+      if (sources.length === 0) return false;
+      const startedAt = performance.now();
+      const marked = async (mark: "failed" | "deletable"): Promise<void> => {
+        for (const block of sources) await this.#blocks.mark(block, { [mark]: true });
+      };
+      try {
+        const next = await this.#merge(sources, undefined, signal);
+        if (next === undefined) {
+          // What the bucket shows again is better left here, deleted.
+          await marked(isSent === undefined ? "deletable" : "failed");
+          return true;
+        }
+        onMerged(next);
+        const { ulid, minTime, maxTime, stats, compaction } = next.meta;
+        const tookMs = Math.round(performance.now() - startedAt);
+        const from = sources.map(({ meta }) => meta.ulid);
+        this.#env.log.info(
+          { block: ulid, store: this.name, minTime, maxTime, ...stats, level: compaction.level, from, tookMs },
+          "blocks merged",
+        );
+        return true;
+      } catch (error) {
+        if (error instanceof CorruptionError) await marked("failed");
+        throw error;
+      }
+    });
   }
 
-  /** Puts what is in the folder now in the block's place. */
-  async #reopen(block: LocalBlock, path: string): Promise<LocalBlock> {
-    const next = await openLocalBlock(path);
-    this.#replace(block, next);
-    return next;
+  #plan(ranges: readonly number[], isSent: ((block: LocalBlock) => boolean) | undefined): LocalBlock[] {
+    const blocks = this.blocks.filter(({ meta }) => meta.compaction.deletable !== true);
+    // A merge around one that is not there yet would overlap with it.
+    const waiting = isSent === undefined ? -1 : blocks.findIndex((block) => !isSent(block));
+    const metas = blocks.slice(0, waiting < 0 ? blocks.length : waiting).map(({ meta }) => meta);
+    let plan = planCompaction(metas, ranges);
+    const hasFailed = ({ compaction }: BlockMeta): boolean => compaction.failed === true;
+    if (plan.some(hasFailed))
+      plan = planCompaction(
+        metas.filter((meta) => !hasFailed(meta)),
+        ranges,
+      );
+    return blocks.filter(({ meta }) => plan.includes(meta));
+  }
+
+  /** Puts one block in the place of these, undefined when nothing is left of them, which then stay. */
+  async #merge(
+    blocks: readonly LocalBlock[],
+    compaction: BlockMeta["compaction"] | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<LocalBlock | undefined> {
+    const ulid = createUlid(this.#env.now());
+    const sources = blocks.map(({ path, meta }) => ({ path, meta }));
+    const { path, damagedExtras } = await this.#mergeFolders(
+      { sources, path: join(this.folder, ulid), ulid, compaction },
+      signal ?? this.#env.stopping,
+    );
+    for (const damage of damagedExtras)
+      this.#env.log.error({ damage, as: ulid, store: this.name }, "exemplars of a block are lost");
+    return path === undefined ? undefined : this.#blocks.replace(blocks, path);
   }
 
   /**
@@ -256,7 +288,7 @@ export class TenantStore implements Store {
       const name = `${stamp}-${Buffer.from(crypto.getRandomValues(new Uint8Array(8))).toString("hex")}`;
       const folder = join(this.folder, "snapshots", name);
       ensureFolder(folder);
-      for (const { path, meta } of this.#blocks) linkFolder(path, join(folder, meta.ulid));
+      for (const { path, meta } of this.blocks) linkFolder(path, join(folder, meta.ulid));
       if (withHead) await this.head.copyTo(folder, createUlid(now));
       syncFolder(join(this.folder, "snapshots"));
       this.#env.log.info({ store: this.name, folder }, "snapshot made");
@@ -289,8 +321,7 @@ export class TenantStore implements Store {
 
   /** Serves blocks cut from the head. */
   async #adopt(written: readonly WrittenBlock[], startedAt: number): Promise<LocalBlock[]> {
-    const blocks = await Promise.all(written.map(({ path }) => openLocalBlock(path)));
-    this.#blocks = [...this.#blocks, ...blocks];
+    const blocks = await this.#blocks.add(written.map(({ path }) => path));
     const tookMs = Math.round(performance.now() - startedAt);
     for (const { meta } of blocks) {
       const { ulid, minTime, maxTime, stats, compaction } = meta;
@@ -303,16 +334,6 @@ export class TenantStore implements Store {
     return blocks;
   }
 
-  /** The block whose end tells a restart where the head begins. */
-  get newestInOrder(): LocalBlock | undefined {
-    return this.#blocks
-      .filter(isInOrder)
-      .reduce<LocalBlock | undefined>(
-        (newest, block) => (newest === undefined || block.meta.maxTime > newest.meta.maxTime ? block : newest),
-        undefined,
-      );
-  }
-
   /** On the disk, for the log and the head's chunks. */
   get headBytes(): number {
     return HEAD_FOLDERS.map((name) => join(this.folder, name))
@@ -322,25 +343,7 @@ export class TenantStore implements Store {
 
   /** Forgets a block and deletes its folder, unless it was replaced meanwhile. */
   drop(block: LocalBlock): Promise<void> {
-    return this.#alone(async () => {
-      if (!this.#blocks.includes(block)) return;
-      this.#blocks = this.#blocks.filter((other) => other !== block);
-      removeFolder(block.path);
-      // Its files stay open for a while.
-      this.#dropped.add(block);
-      const close = (): void => {
-        this.#dropped.delete(block);
-        this.#closed.add(block.meta.ulid);
-        block.reader.close();
-      };
-      setTimeout(close, READABLE_MS).unref();
-    });
-  }
-
-  #replace(block: LocalBlock, next: LocalBlock): void {
-    this.#blocks = this.#blocks.map((other) => (other === block ? next : other));
-    // Readers that have begun keep its files for a while.
-    setTimeout(() => block.reader.close(), READABLE_MS).unref();
+    return this.#alone(async () => this.#blocks.drop(block));
   }
 
   async info(): Promise<StoreInfo> {
@@ -348,20 +351,16 @@ export class TenantStore implements Store {
     return {
       componentType: "receive",
       labelSets: [this.external],
-      mint: this.#blocks.reduce(
-        (min, { meta }) => Math.min(min, meta.minTime),
-        Number.isFinite(mint) ? mint : TIME_MAX,
-      ),
+      mint: this.blocks.reduce((min, { meta }) => Math.min(min, meta.minTime), Number.isFinite(mint) ? mint : TIME_MAX),
       // Newer samples may come while this is remembered.
       maxt: TIME_MAX,
       supportsWithoutLabels: true,
-      // Of one that was written anew the bucket may have the origin.
-      blocks: this.#blocks.flatMap(({ meta }) => [meta.ulid, ...originsOf(meta)]),
+      blocks: this.#blocks.held,
     };
   }
 
   #sources(mint: number, maxt: number): SeriesSource[] {
-    const sources: SeriesSource[] = this.#blocksIn(mint, maxt).map(({ reader }) => blockSource(reader));
+    const sources: SeriesSource[] = this.#blocks.inRange(mint, maxt).map(({ reader }) => blockSource(reader));
     if (this.#isHeadIn(mint, maxt)) sources.push(this.head);
     return sources;
   }
@@ -370,20 +369,12 @@ export class TenantStore implements Store {
     return this.head.mint <= maxt && this.head.maxt >= mint;
   }
 
-  /** `held` are blocks that must be among them, if they are this tenant's. @throws UnavailableError when one is gone. */
-  #blocksIn(mint: number, maxt: number, held: readonly string[] = []): LocalBlock[] {
-    const gone = held.find((ulid) => this.#closed.has(ulid));
-    if (gone !== undefined) throw new UnavailableError(`block ${gone} was deleted before it was read; ask again`);
-    const dropped = [...this.#dropped].filter(({ meta }) => held.includes(meta.ulid));
-    return [...this.#blocks, ...dropped].filter(({ meta }) => meta.minTime <= maxt && meta.maxTime > mint);
-  }
-
   async *series(request: SeriesRequest, signal: AbortSignal): AsyncGenerator<StoreItem> {
     const { mint, maxt } = request;
     // What is cut between the choice of blocks and the first look into the head stays in the head for so long.
     const unpin = this.head.pin();
     try {
-      const parts = this.#blocksIn(mint, maxt, request.heldBlocks).map(({ reader, meta }) => ({
+      const parts = this.#blocks.inRange(mint, maxt, request.heldBlocks).map(({ reader, meta }) => ({
         items: asItems(sourceFrames(blockSource(reader), this.external, request, signal)),
         mint: meta.minTime,
         maxt: meta.maxTime - 1,
@@ -434,7 +425,7 @@ export class TenantStore implements Store {
     const own = this.#ownMatchers(selectors);
     const { mint, maxt } = range;
     const inHead = this.head.exemplars(own, mint, maxt);
-    const blocks = this.#blocksIn(mint, maxt).map(({ bytes }) => bytes);
+    const blocks = this.#blocks.inRange(mint, maxt).map(({ bytes }) => bytes);
     const { values, warnings } = await exemplarsOf(blocks, own, range, signal);
     const joined = [...mergeExemplars([inHead, values])];
     return { values: joined.map((list) => withExternal(list, this.external)), warnings };
@@ -442,7 +433,7 @@ export class TenantStore implements Store {
 
   /** What families of metrics are said to be, by head and blocks: the newest. */
   async metadata(): Promise<MetadataAnswer> {
-    const blocks = this.#blocks;
+    const { blocks } = this;
     if (this.#blockMetadata?.of !== blocks) {
       const newestFirst = blocks.toSorted((a, b) => b.meta.maxTime - a.meta.maxTime);
       const answer = metadataOf(newestFirst.map(({ bytes }) => bytes));
@@ -460,19 +451,13 @@ export class TenantStore implements Store {
 
   async close(): Promise<void> {
     await this.#working;
-    for (const { reader } of this.#blocks) reader.close();
+    this.#blocks.close();
     await this.head.close(true);
     this.#unlock();
   }
 }
 
-/** How long files of blocks stay open that nobody else begins to read. */
-const READABLE_MS = 10 * 60_000;
 const HEAD_FOLDERS = ["wal", "wbl", "chunks_head"];
-
-function isInOrder({ meta }: { readonly meta: BlockMeta }): boolean {
-  return meta.compaction.hints?.includes(OUT_OF_ORDER_HINT) !== true;
-}
 
 /** Runs `work` for each, one after the other, also when one fails. @throws the first failure, in the end. */
 async function eachOf<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
@@ -488,41 +473,4 @@ async function* onFirst(frames: AsyncIterable<SeriesFrame>, then: () => void): A
     yield frame;
   }
   then();
-}
-
-/**
- * Adds the folder's blocks to `blocks`; one that cannot be read is logged. Of a block that was written from others and
- * not put in their place any more, the others are removed.
- */
-async function openBlocks(folder: string, blocks: LocalBlock[], log: Logger): Promise<void> {
-  for (const name of readdirSync(folder)) {
-    const path = join(folder, name);
-    if (!isUlid(name) || !existsSync(join(path, "meta.json"))) continue;
-    try {
-      blocks.push(await openLocalBlock(path));
-    } catch (err) {
-      log.error({ err, block: name }, "local block cannot be read and is left aside");
-    }
-  }
-  const parents = new Set(blocks.flatMap(({ meta }) => meta.compaction.parents?.map(({ ulid }) => ulid) ?? []));
-  for (const block of blocks.filter(({ meta }) => parents.has(meta.ulid))) {
-    blocks.splice(blocks.indexOf(block), 1);
-    block.reader.close();
-    removeFolder(block.path);
-    log.info({ block: block.meta.ulid }, "block removed: another was made of it");
-  }
-}
-
-async function openLocalBlock(path: string): Promise<LocalBlock> {
-  const file = join(path, "meta.json");
-  const meta = readMeta(readFileSync(file, "utf8"), file);
-  const bytes = openBlockFolder(path);
-  return {
-    path,
-    meta,
-    reader: await openBlock(meta, bytes),
-    bytes,
-    hasTombstones: readTombstones(join(path, "tombstones")).size > 0,
-    sizeBytes: folderBytes(path),
-  };
 }

@@ -5,18 +5,25 @@
  */
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { LimitError } from "#libs/kit/errors.ts";
+import { CorruptionError, LimitError } from "#libs/kit/errors.ts";
 import type { Env } from "#libs/kit/env.ts";
 import { labelsFrom } from "#libs/model/labels.ts";
 import type { Bucket } from "#libs/objstore/bucket.ts";
 import { planRetention } from "#libs/tsdb/block/retention.ts";
+import { localRanges } from "#libs/tsdb/compact/plan.ts";
 import { ensureFolder } from "#libs/tsdb/files.ts";
 import type { ReceiverConfig } from "./config.ts";
 import { Shipper } from "./shipper.ts";
 import { type StorageMetrics, storageMetrics } from "./storage-metrics.ts";
-import { type LocalBlock, TenantStore } from "./tenant-store.ts";
+import type { LocalBlock } from "./local-blocks.ts";
+import { mergeInThread } from "./merge-folders.ts";
+import { TenantStore } from "./tenant-store.ts";
 
 const BLOCK_RANGE_MS = 2 * 3_600_000;
+/** As Prometheus: a tenth of the retention, and no more than this. */
+const BLOCK_RANGE_MAX_MS = 31 * 86_400_000;
+/** After a merge that failed for the disk or another reason outside the blocks. */
+const MERGE_AGAIN_MS = 10 * 60_000;
 
 export class Tenants {
   readonly #stores = new Map<string, Promise<TenantStore>>();
@@ -25,6 +32,10 @@ export class Tenants {
   readonly #bucket: Bucket | undefined;
   readonly #env: Env;
   readonly #metrics: StorageMetrics;
+  readonly #ranges: readonly number[];
+  #compacting: Promise<void> | undefined;
+  /** Tenants whose blocks are not merged before a time. */
+  readonly #mergeAgainAt = new Map<string, number>();
   /** Bytes past the retention that wait for their upload, by tenant. */
   readonly #waitingBytes = new Map<string, number>();
 
@@ -33,6 +44,9 @@ export class Tenants {
     this.#bucket = bucket;
     this.#env = env;
     this.#metrics = storageMetrics(config, this, env.metrics);
+    const { maxBlockMs, retentionMs } = config;
+    const byRetention = retentionMs === 0 ? BLOCK_RANGE_MAX_MS : Math.min(retentionMs / 10, BLOCK_RANGE_MAX_MS);
+    this.#ranges = localRanges(BLOCK_RANGE_MS, maxBlockMs === 0 ? byRetention : maxBlockMs);
   }
 
   get all(): Promise<TenantStore[]> {
@@ -83,7 +97,16 @@ export class Tenants {
     // The seed keeps senders from choosing labels that collide; it need not outlive the process.
     const seed = new DataView(crypto.getRandomValues(new Uint8Array(4)).buffer).getInt32(0);
     const { log } = this.#env;
-    const options = { rangeMs: BLOCK_RANGE_MS, seriesMax, seed, outOfOrderMs, exemplarsMax, noLockfile, log };
+    const options = {
+      rangeMs: BLOCK_RANGE_MS,
+      seriesMax,
+      seed,
+      outOfOrderMs,
+      exemplarsMax,
+      noLockfile,
+      log,
+      merge: mergeInThread,
+    };
     const store = TenantStore.open(tenant, folder, external, options, this.#env);
     this.#stores.set(tenant, store);
     store.catch(() => this.#stores.delete(tenant)); // the caller sees the reason; the next request tries again
@@ -91,7 +114,7 @@ export class Tenants {
     return store;
   }
 
-  /** Cuts, uploads, and deletes what is past the retention. What fails for one tenant is logged, and tried again next time. */
+  /** Cuts, uploads, and deletes what is past the retention; merges go on behind it. What fails for one tenant is logged, and tried again next time. */
   async maintain(): Promise<void> {
     for (const [tenant, opening] of this.#stores) {
       const store = await opening;
@@ -102,6 +125,37 @@ export class Tenants {
       await this.#clean(tenant, store).catch(failed("rewriting a block without what is deleted"));
       await this.#ship(tenant, store).catch(failed("upload of blocks"));
       await this.#retire(tenant, store).catch(failed("retention"));
+    }
+    this.#compacting ??= this.#compact().finally(() => (this.#compacting = undefined));
+  }
+
+  /** The merges that go on, if any do. */
+  get compacted(): Promise<void> {
+    return Promise.resolve(this.#compacting);
+  }
+
+  /** Merges until nothing is left to merge. */
+  async #compact(): Promise<void> {
+    const { stopping, log } = this.#env;
+    for (const [tenant, opening] of this.#stores) {
+      if ((this.#mergeAgainAt.get(tenant) ?? 0) > this.#env.now()) continue;
+      const store = await opening;
+      const shipper = this.#shippers.get(tenant);
+      const isSent = shipper && (({ meta }: LocalBlock): boolean => shipper.isUploaded(meta.ulid));
+      const onMerged = ({ meta }: LocalBlock): void => shipper?.note(meta.ulid);
+      try {
+        while (!stopping.aborted && (await store.compact(this.#ranges, isSent, onMerged, stopping)))
+          this.#metrics.merges.inc({ tenant });
+      } catch (err) {
+        if (stopping.aborted) return;
+        this.#metrics.mergeFailures.inc({ tenant });
+        const isCorrupt = err instanceof CorruptionError;
+        if (!isCorrupt) this.#mergeAgainAt.set(tenant, this.#env.now() + MERGE_AGAIN_MS);
+        log.error(
+          { err, tenant },
+          `merging blocks failed; ${isCorrupt ? "they stay as they are" : "it is tried again"}`,
+        );
+      }
     }
   }
 
@@ -120,13 +174,13 @@ export class Tenants {
     for (const block of store.blocks) {
       // Nothing is left of it, it is corrupt, or it got them while another was uploaded.
       if (block.hasTombstones || !store.blocks.includes(block)) continue;
-      if (block.meta.compaction.level > 1 && !this.#config.uploadCompacted) continue;
+      const isWanted = block.meta.compaction.level === 1 || this.#config.uploadCompacted;
       const startedAt = performance.now();
-      const outcome = await shipper.upload(block, this.#env.now()).catch((error: unknown) => {
+      const outcome = await shipper.upload(block, this.#env.now(), isWanted).catch((error: unknown) => {
         this.#metrics.uploadFailures.inc({ tenant });
         throw error;
       });
-      if (outcome === "there") continue;
+      if (outcome === "there" || outcome === "left out") continue;
       const about = { block: block.meta.ulid, tenant, tookMs: Math.round(performance.now() - startedAt) };
       if (outcome === "sent") {
         this.#metrics.uploads.inc({ tenant });
@@ -162,13 +216,14 @@ export class Tenants {
     if (waitingBytes > 0 && this.waitingBytes(tenant) === 0) {
       this.#env.log.warn(
         { tenant, waitingBytes },
-        "local blocks are past --tsdb.retention or --tsdb.max-retention-bytes and stay until they are in the bucket; see why they are not uploaded, and the free disk",
+        "local blocks are past --tsdb.retention or --tsdb.max-retention-bytes and stay until they are in the bucket; see why they are not uploaded (compacted blocks need --shipper.upload-compacted), and the free disk",
       );
     }
     this.#waitingBytes.set(tenant, waitingBytes);
   }
 
   async close(): Promise<void> {
+    await this.#compacting;
     for (const store of await this.all) await store.close();
   }
 }

@@ -11,7 +11,12 @@ const PARTIAL_HINTS = ["from-stale-series", "from-selected-series"] as const;
 /** Share of series with a tombstone from which on a block is rewritten. */
 const TOMBSTONES_SHARE = 0.05;
 
-/** `count` ranges, each `factor` times the one before: 2 h, 6 h, 18 h, … */
+/** Ranges of local blocks up to `maxMs`: 2 h, 6 h, 18 h, … */
+export function localRanges(firstMs: number, maxMs: number): number[] {
+  return exponentialRanges(firstMs, 10, 3).filter((range) => range <= Math.max(firstMs, maxMs));
+}
+
+/** `count` ranges, each `factor` times the one before. */
 export function exponentialRanges(firstMs: number, count: number, factor: number): number[] {
   return Array.from({ length: count }, (_, i) => firstMs * factor ** i);
 }
@@ -124,4 +129,9 @@ export function rewrittenCompaction({ ulid, minTime, maxTime, compaction }: Bloc
 /** The blocks that one of level 1 was written anew from: only then it has parents. */
 export function originsOf({ compaction: { level, parents } }: BlockMeta): string[] {
   return level === 1 ? (parents ?? []).map(({ ulid }) => ulid) : [];
+}
+
+/** ULIDs of the blocks whose samples this one has: its own, those it was written from, and those they were cut as. */
+export function heldBy({ ulid, compaction: { sources, parents = [] } }: BlockMeta): string[] {
+  return [...new Set([ulid, ...sources, ...parents.map((parent) => parent.ulid)])];
 }
