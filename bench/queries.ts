@@ -47,19 +47,25 @@ export async function queries(print: Print): Promise<void> {
     await compare(print, running, "from blocks", asked);
   });
   await withServers(print, async (running) => {
-    const days = number("BENCH_DAYS", 10);
-    const start = Math.floor(Date.now() / HOUR) * HOUR - days * DAY - 6 * HOUR;
-    const steps = days * 1440;
-    await send(print, running, {
-      series: number("BENCH_LONG_SERIES", 500),
-      steps,
-      batch: 30,
-      intervalMs: MINUTE,
-      start,
-    });
+    const { days, load, endMs } = longLoad();
+    await send(print, running, load);
     await cut(running);
-    await compare(print, running, `${days} days`, longRanges(start + days * DAY, days));
+    await compare(print, running, `${days} days`, longRanges(endMs, days));
   });
+}
+
+/** Days of scrapes every minute, of few series. */
+export function longLoad(): { readonly days: number; readonly load: Load; readonly endMs: number } {
+  const days = number("BENCH_DAYS", 10);
+  const start = Math.floor(Date.now() / HOUR) * HOUR - days * DAY - 6 * HOUR;
+  const load = {
+    series: number("BENCH_LONG_SERIES", 500),
+    steps: days * 1440,
+    batch: 30,
+    intervalMs: MINUTE,
+    start,
+  };
+  return { days, load, endMs: start + days * DAY };
 }
 
 /** What a dashboard asks of the hour before `endMs`. */
@@ -95,7 +101,8 @@ export function dashboards(endMs: number): Query[] {
   ];
 }
 
-function longRanges(endMs: number, days: number): Query[] {
+/** What is asked of days. */
+export function longRanges(endMs: number, days: number): Query[] {
   const week = Math.min(days, 7) * DAY;
   const rate = "sum by (job) (rate(http_requests_total[5m]))";
   const quantile = "histogram_quantile(0.9, sum by (le) (rate(http_request_duration_seconds_bucket[30m])))";
@@ -125,7 +132,7 @@ async function withServers(print: Print, use: (running: readonly Server[]) => Pr
   }
 }
 
-interface Load {
+export interface Load {
   readonly series: number;
   readonly steps: number;
   /** Samples of a series in a request. */

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { row } from "./measure.ts";
 import { ask, type Server, startAll, stopAll } from "./peers.ts";
-import { cut, dashboards, type Query, send } from "./queries.ts";
+import { cut, dashboards, type Load, longLoad, longRanges, type Query, send } from "./queries.ts";
 
 /** Kind of work → where its code lies; the first that fits counts. */
 const KINDS: readonly (readonly [kind: string, code: RegExp])[] = [
@@ -36,27 +36,44 @@ interface Profile {
   readonly timeDeltas: readonly number[];
 }
 
+/** `BENCH_WHERE=head,blocks,days` picks places. */
 export async function where(print: (line: string) => void): Promise<void> {
-  for (const place of ["the head", "blocks"]) {
-    const folder = mkdtempSync(join(tmpdir(), "cairn-bench-"));
-    const profiles = join(folder, "profiles");
-    mkdirSync(profiles);
-    const flags = ["--cpu-prof", `--cpu-prof-dir=${profiles}`, "--cpu-prof-interval=250"];
-    const running = await startAll(print, folder, ["cairn"], flags);
-    try {
-      const steps = 240;
-      const start = Math.floor(Date.now() / 3_600_000) * 3_600_000 - 6 * 3_600_000;
-      const series = Number(process.env["BENCH_SERIES"] ?? 100_000);
-      await send(() => undefined, running, { series, steps, batch: 10, intervalMs: 15_000, start });
-      if (place === "blocks") await cut(running);
-      const windows: Window[] = [];
-      for (const query of dashboards(start + steps * 15_000)) windows.push(await askOften(running[0]!, query));
-      await running[0]!.stop(); // its threads write their profiles
-      printTable(print, `from ${place}`, windows, readProfiles(profiles));
-    } finally {
-      await stopAll(running, folder);
-      rmSync(folder, { recursive: true, force: true });
-    }
+  const hours = 3_600_000;
+  const steps = 240;
+  const start = Math.floor(Date.now() / hours) * hours - 6 * hours;
+  const series = Number(process.env["BENCH_SERIES"] ?? 100_000);
+  const load = { series, steps, batch: 10, intervalMs: 15_000, start };
+  const hour = { load, asked: dashboards(start + steps * 15_000) };
+  const long = longLoad();
+  const days = { load: long.load, asked: longRanges(long.endMs, long.days) };
+  const picked = (process.env["BENCH_WHERE"] ?? "head,blocks,days").split(",");
+  if (picked.includes("head")) await table(print, "from the head", hour.load, hour.asked, false);
+  if (picked.includes("blocks")) await table(print, "from blocks", hour.load, hour.asked, true);
+  if (picked.includes("days")) await table(print, `from ${long.days} days`, days.load, days.asked, true);
+}
+
+async function table(
+  print: (line: string) => void,
+  title: string,
+  load: Load,
+  asked: readonly Query[],
+  isCut: boolean,
+): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "cairn-bench-"));
+  const profiles = join(folder, "profiles");
+  mkdirSync(profiles);
+  const flags = ["--cpu-prof", `--cpu-prof-dir=${profiles}`, "--cpu-prof-interval=250"];
+  const running = await startAll(print, folder, ["cairn"], flags);
+  try {
+    await send(() => undefined, running, load);
+    if (isCut) await cut(running);
+    const windows: Window[] = [];
+    for (const query of asked) windows.push(await askOften(running[0]!, query));
+    await running[0]!.stop(); // its threads write their profiles
+    printTable(print, title, windows, readProfiles(profiles));
+  } finally {
+    await stopAll(running, folder);
+    rmSync(folder, { recursive: true, force: true });
   }
 }
 
