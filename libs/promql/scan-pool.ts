@@ -26,11 +26,15 @@ export interface ScanPool {
   readonly depth: number;
 }
 
+/** Kept from batch to batch: grown anew for each, they were most of the garbage of long ranges. */
+let spare = new SampleColumns();
+const SPARE_SAMPLES_MAX = 1 << 16;
+
 /** Scans a batch of `count` series of floats on this thread. */
 export function scanFloats(scan: RangeScan, batch: SeriesBatch, count: number): ScannedRows {
   const steps = scan.steps.count;
   const scanner = new FloatScanner(scan, new Annotations(""));
-  const columns = new SampleColumns();
+  const columns = spare;
   const values = new Float64Array(count * steps);
   const present = new Uint8Array(count * steps);
   const series = new Uint32Array(count);
@@ -42,5 +46,6 @@ export function scanFloats(scan: RangeScan, batch: SeriesBatch, count: number): 
     samples += columns.length;
     if (columns.length > 0 && scanner.scan(columns, values, present, rows * steps)) series[rows++] = s;
   }
+  if (columns.times.length > SPARE_SAMPLES_MAX) spare = new SampleColumns();
   return { series: series.slice(0, rows), values, present, samples };
 }

@@ -85,11 +85,13 @@ class Cursor {
   }
 
   copyChunks(builder: FrameBuilder): void {
-    const { mints, maxts, encodings, dataEnds, data } = this.#reader.frame;
-    for (let i = this.#reader.chunkFrom; i < this.#reader.chunkTo; i++) {
-      const at = i === 0 ? 0 : dataEnds[i - 1]!;
-      builder.chunk(mints[i]!, maxts[i]!, encodings[i]!, data, at, dataEnds[i]! - at);
-    }
+    builder.copyChunks(this.#reader.frame, this.#reader.chunkFrom, this.#reader.chunkTo);
+  }
+
+  /** Where the chunks of the series begin; Infinity without any. */
+  get mint(): number {
+    const { frame, chunkFrom, chunkTo } = this.#reader;
+    return chunkFrom < chunkTo ? frame.mints[chunkFrom]! : Infinity;
   }
 
   /** The frame that was fetched first, as it came, and what follows. */
@@ -150,13 +152,16 @@ async function* mergeSeries(
     if (a.isDone || b.isDone) return Number(a.isDone) - Number(b.isDone);
     const length = Math.min(a.ids.length, b.ids.length);
     for (let i = 0; i < length; i++) if (a.ids[i] !== b.ids[i]) return symbols.compare(a.ids[i]!, b.ids[i]!);
-    return a.ids.length - b.ids.length;
+    if (a.ids.length !== b.ids.length) return a.ids.length - b.ids.length;
+    // Parts of a series that follow each other need no sorting.
+    return a.mint === b.mint ? 0 : a.mint - b.mint;
   });
   /** The series being added, and of how many it is made. */
   let ids: number[] = [];
   let parts = 0;
   const finish = (): void => {
-    if (parts > 1) for (const chunk of uniqueChunks(builder.takeChunks())) addChunk(builder, chunk);
+    if (parts > 1 && !builder.chunksFollow)
+      for (const chunk of uniqueChunks(builder.takeChunks())) addChunk(builder, chunk);
     builder.endSeries();
   };
   for (let cursor = tree.winner; !cursor.isDone; cursor = tree.winner) {

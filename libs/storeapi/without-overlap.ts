@@ -5,7 +5,7 @@
  */
 import type { Chunk } from "#libs/tsdb/chunk/encoding.ts";
 import { mergeChunks } from "#libs/tsdb/head/merge-chunks.ts";
-import { FrameBuilder, FrameReader } from "#libs/tsdb/series/frame.ts";
+import { chunksFollow, FrameBuilder, FrameReader } from "#libs/tsdb/series/frame.ts";
 import { mergeItems } from "./merge-items.ts";
 import type { StoreItem } from "./store.ts";
 
@@ -42,11 +42,15 @@ async function* withoutOverlap(items: AsyncIterable<StoreItem>): AsyncGenerator<
     }
     reader.enter(item.frame);
     while (reader.next()) {
-      const chunks: Chunk[] = [];
-      for (let i = reader.chunkFrom; i < reader.chunkTo; i++) chunks.push(reader.chunk(i));
       builder.labels(reader.labels());
-      for (const { mint, maxt, encoding, data } of mergeChunks(chunks, [], reader.labels().join(",")))
-        builder.chunk(mint, maxt, encoding, data, 0, data.length);
+      const { frame, chunkFrom, chunkTo } = reader;
+      if (chunksFollow(frame.mints, frame.maxts, chunkFrom, chunkTo)) builder.copyChunks(frame, chunkFrom, chunkTo);
+      else {
+        const chunks: Chunk[] = [];
+        for (let i = chunkFrom; i < chunkTo; i++) chunks.push(reader.chunk(i));
+        for (const { mint, maxt, encoding, data } of mergeChunks(chunks, [], reader.labels().join(",")))
+          builder.chunk(mint, maxt, encoding, data, 0, data.length);
+      }
       builder.endSeries();
     }
     yield { kind: "frame", frame: builder.take() };

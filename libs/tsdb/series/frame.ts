@@ -42,6 +42,12 @@ export function releaseFrame({ data }: Pick<SeriesFrame, "data">): void {
   if (!data.buffer.detached) data.buffer.transfer(0);
 }
 
+/** Whether chunks [from, to) ascend and do not overlap. */
+export function chunksFollow(mints: Float64Array, maxts: Float64Array, from: number, to: number): boolean {
+  for (let i = from + 1; i < to; i++) if (mints[i]! <= maxts[i - 1]!) return false;
+  return true;
+}
+
 /** Fills frames of one stream. */
 export class FrameBuilder {
   #symbolIds = new Map<string, number>();
@@ -106,6 +112,19 @@ export class FrameBuilder {
     this.#data.set(bytes.subarray(from, from + length), at);
   }
 
+  /** Adds chunks [from, to) of a frame to the series being added. */
+  copyChunks({ mints, maxts, encodings, dataEnds, data }: SeriesFrame, from: number, to: number): void {
+    if (from === to) return;
+    const start = from === 0 ? 0 : dataEnds[from - 1]!;
+    let end = start;
+    const at = this.#dataLength;
+    for (let i = from; i < to; i++) {
+      this.reserveChunk(mints[i]!, maxts[i]!, encodings[i]!, dataEnds[i]! - end);
+      end = dataEnds[i]!;
+    }
+    this.#data.set(data.subarray(start, end), at);
+  }
+
   /** As `chunk`, but the caller writes the bytes into `bytes` from the index returned on, at once. */
   reserveChunk(mint: number, maxt: number, encoding: number, length: number): number {
     const at = this.#dataLength;
@@ -142,9 +161,19 @@ export class FrameBuilder {
     this.#chunkEnds[this.#seriesCount++] = this.#chunkCount;
   }
 
+  /** Index of the first chunk of the series being added. */
+  get #firstChunk(): number {
+    return this.#seriesCount === 0 ? 0 : this.#chunkEnds[this.#seriesCount - 1]!;
+  }
+
+  /** Whether the chunks of the series being added follow each other. */
+  get chunksFollow(): boolean {
+    return chunksFollow(this.#mints, this.#maxts, this.#firstChunk, this.#chunkCount);
+  }
+
   /** Takes back the chunks of the series being added; their bytes are the caller's. */
   takeChunks(): Chunk[] {
-    const first = this.#seriesCount === 0 ? 0 : this.#chunkEnds[this.#seriesCount - 1]!;
+    const first = this.#firstChunk;
     const startOf = (i: number): number => (i === 0 ? 0 : this.#dataEnds[i - 1]!);
     const chunks = Array.from({ length: this.#chunkCount - first }, (_, n): Chunk => {
       const i = first + n;
