@@ -59,6 +59,13 @@ const KINDS: Readonly<Record<string, readonly string[]>> = {
     points("delete", "block tombstones", "create write sync rename"),
     points("delete", "block meta", "create write sync rename"),
   ].flat(),
+  merge: [
+    points("merge", "block chunks", "create write sync"),
+    points("merge", "block index", "create write sync"),
+    points("merge", "block meta", "create write sync rename"),
+    points("merge", "block", "sync rename"),
+    points("merge", "block to delete", "rename remove"),
+  ].flat(),
   retention: [points("drop", "block to delete", "rename remove"), points("drop", "folder", "sync")].flat(),
   "clean end": [
     points("close", "chunks_head", "write sync"),

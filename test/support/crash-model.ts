@@ -60,6 +60,14 @@ export class CrashModel {
         case "cut":
           this.#kept.add(note[1]);
           break;
+        case "merging":
+          // Until it is done there may be these or the merged one.
+          for (const ulid of note[2]) this.#kept.delete(ulid);
+          break;
+        case "merged":
+          this.#kept.add(note[1]);
+          for (const ulid of note[2]) this.#dropped.add(ulid);
+          break;
         case "dropping":
           this.#kept.delete(note[1]);
           this.#horizon = Math.max(this.#horizon, note[2]);

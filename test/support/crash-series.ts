@@ -130,6 +130,7 @@ export type Note =
   | readonly ["deleting" | "deleted", Deletion]
   | readonly ["dropping" | "dropped", ulid: string, maxTime: number]
   | readonly ["cut", ulid: string]
+  | readonly ["merging" | "merged", ulid: string, sources: readonly string[]]
   | readonly ["died", point: string]
   | readonly ["ended"];
 

@@ -1,6 +1,6 @@
 /**
- * The process that a crash test kills: a tenant's store with tiny blocks and segments. It appends, cuts, deletes, drops
- * old blocks, all at once where the real one does, and ends with a snapshot, unless it dies before.
+ * The process that a crash test kills: a tenant's store with tiny blocks and segments. It appends, cuts, deletes, merges
+ * and drops old blocks, all at once where the real one does, and ends with a snapshot, unless it dies before.
  *
  *   node crash-writer.ts '{"folder":…,"notes":…,"first":0,"count":150,"death":{"point":"append: wal","nth":3,…}}'
  */
@@ -11,11 +11,13 @@ import { silentLog } from "#libs/kit/log.ts";
 import { METRIC_NAME } from "#libs/model/labels.ts";
 import type { MatcherSpec } from "#libs/model/matcher.ts";
 import { OUTCOME } from "#libs/tsdb/head/head.ts";
+import type { LocalBlock } from "../../services/receiver/local-blocks.ts";
+import { type MergeFolders, mergeHere } from "../../services/receiver/merge-folders.ts";
 import { TenantStore } from "../../services/receiver/tenant-store.ts";
 import * as series from "./crash-series.ts";
 import { dieIn, during } from "./dying-fs.ts";
 
-const BLOCKS_KEPT = 2;
+const BLOCKS_KEPT = 4;
 
 async function live({ folder, notes, first, count, death }: series.Life): Promise<void> {
   const fd = openSync(notes, "w");
@@ -23,8 +25,13 @@ async function live({ folder, notes, first, count, death }: series.Life): Promis
   dieIn(folder, PLACES, death, (point) => note("died", point));
   const log = silentLog();
   const { env } = createEnv(log, Date.now, new AbortController().signal);
+  const merge: MergeFolders = (job, signal) => {
+    const sources = job.sources.map(({ meta }) => meta.ulid);
+    note("merging", job.ulid, sources);
+    return mergeHere(job, signal);
+  };
   const store = await during("open", async () =>
-    TenantStore.open("crash", folder, [], { ...series.STORE_OPTIONS, log }, env),
+    TenantStore.open("crash", folder, [], { ...series.STORE_OPTIONS, merge, log }, env),
   );
   const { head } = store;
 
@@ -53,6 +60,14 @@ async function live({ folder, notes, first, count, death }: series.Life): Promis
   };
 
   let cutting: Promise<void> | undefined;
+  const mergeBlocks = async (): Promise<void> => {
+    const merged = ({ meta }: LocalBlock): void => {
+      note("merged", meta.ulid, meta.compaction.parents?.map(({ ulid }) => ulid) ?? []);
+    };
+    await during("merge", async () => {
+      while (await store.compact([series.RANGE_MS, 2 * series.RANGE_MS], undefined, merged));
+    });
+  };
   const dropOld = async (): Promise<void> => {
     const newest = store.newestInOrder?.meta.maxTime ?? 0;
     for (const block of store.blocks) {
@@ -67,9 +82,9 @@ async function live({ folder, notes, first, count, death }: series.Life): Promis
     // Two at a time share a sync.
     await during("append", async () => Promise.all([request(i), request(i + 1)]));
     if (cutting === undefined && head.isCuttable) {
-      cutting = during("cut", async () =>
-        store.cut(async ({ meta }) => note("cut", meta.ulid)).finally(() => (cutting = undefined)),
-      );
+      cutting = during("cut", async () => store.cut(async ({ meta }) => note("cut", meta.ulid)))
+        .then(mergeBlocks)
+        .finally(() => (cutting = undefined));
     }
     for (const deletion of [...series.deletionsAfter(i), ...series.deletionsAfter(i + 1)]) {
       const { labels, mint, maxt } = deletion;
