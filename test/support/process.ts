@@ -116,6 +116,8 @@ export async function startCairn(dataDir: string, flags: readonly string[] = [])
     return running.log().includes("msg=ready") && existsSync(file)
       ? (JSON.parse(readFileSync(file, "utf8")) as Record<"http" | "grpc" | "remoteWrite", string>)
       : undefined;
+  }).catch((error: unknown) => {
+    throw new Error(`${String(error)}, log: ${running.log()}`, { cause: error });
   });
   return {
     ...running,
