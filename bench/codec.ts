@@ -1,4 +1,5 @@
-/** XOR chunks and CRC-32C: nanoseconds a sample or byte. */
+/** XOR chunks, CRC-32C and copies: nanoseconds a sample, byte or copy. */
+import { copyBytes } from "#libs/kit/copy-bytes.ts";
 import { crc32c } from "#libs/tsdb/encoding/crc32c.ts";
 import { SampleColumns } from "#libs/model/columns.ts";
 import { decodeChunk } from "#libs/tsdb/chunk/decode.ts";
@@ -70,4 +71,11 @@ export function codec(print: (line: string) => void): void {
     ]),
   );
   print(row(["CRC-32C, ns a byte", (crc.best * 1e6) / end, (crc.median * 1e6) / end, ""]));
+  const target = new Uint8Array(end);
+  const COPIED = 200;
+  const copies = Math.floor(end / COPIED);
+  const copied = time(15, () => {
+    for (let i = 0; i < copies; i++) copyBytes(chunks, i * COPIED, (i + 1) * COPIED, target, i * COPIED);
+  });
+  print(row([`copy of ${COPIED} bytes, ns`, (copied.best * 1e6) / copies, (copied.median * 1e6) / copies, ""]));
 }

@@ -72,12 +72,9 @@ export interface SegmentWindow {
   readonly base: number;
 }
 
-/** Where a chunk's data lies in `bytes`. */
-export interface ChunkEntry {
-  readonly encoding: number;
-  readonly from: number;
-  readonly length: number;
-}
+/** Where a chunk's data lies in its bytes. One for all: an object a chunk is garbage that queries feel. */
+const entry = { encoding: 0, from: 0, length: 0 };
+export type ChunkEntry = Readonly<typeof entry>;
 
 /** Bytes of the entry at `from` when they can be told, else undefined: the caller reads more. 0: it is none. */
 export function chunkEntryBytes(bytes: Uint8Array, from: number): number | undefined {
@@ -93,7 +90,7 @@ export function chunkEntryBytes(bytes: Uint8Array, from: number): number | undef
   return last < 0x80 ? 5 + 1 + length + last * 2 ** 28 + 4 : 0;
 }
 
-/** @throws CorruptionError when the entry is cut short or its checksum is wrong. */
+/** @returns what is valid until the next call. @throws CorruptionError when the entry is cut short or its checksum is wrong. */
 export function readChunkEntry(bytes: Uint8Array, from: number, file: string, base: number): ChunkEntry {
   const need = chunkEntryBytes(bytes, from);
   if (need === undefined || from + need > bytes.length) {
@@ -109,5 +106,8 @@ export function readChunkEntry(bytes: Uint8Array, from: number, file: string, ba
   while (bytes[encodingAt - 1]! >= 0x80) encodingAt++;
   const stored = ((bytes[end]! << 24) | (bytes[end + 1]! << 16) | (bytes[end + 2]! << 8) | bytes[end + 3]!) >>> 0;
   if (crc32c(bytes, encodingAt, end) !== stored) throw new CorruptionError(file, base + from, "chunk: checksum");
-  return { encoding: bytes[encodingAt]!, from: encodingAt + 1, length: end - encodingAt - 1 };
+  entry.encoding = bytes[encodingAt]!;
+  entry.from = encodingAt + 1;
+  entry.length = end - encodingAt - 1;
+  return entry;
 }

@@ -1,7 +1,7 @@
 /** Chunks of a block in ranges of its segments that were read together. */
 import { CorruptionError } from "#libs/kit/errors.ts";
 import type { Chunk } from "../chunk/encoding.ts";
-import type { ChunkMeta } from "../index/series-entry.ts";
+import type { ChunkMeta, EntryColumns } from "../index/series-entry.ts";
 import type { FrameBuilder } from "../series/frame.ts";
 import { readChunkEntry } from "./chunk-entry.ts";
 
@@ -32,14 +32,17 @@ export class FetchedChunks {
     return `${this.#name}/chunks/${String(segment + 1).padStart(6, "0")}`;
   }
 
+  #holds(i: number, segment: number, offset: number): boolean {
+    const range = this.#ranges[i];
+    if (range === undefined || range.segment !== segment) return false;
+    return offset >= range.from && offset < range.from + range.bytes.length;
+  }
+
   #rangeOf(segment: number, offset: number): FetchedRange {
-    const holds = (i: number): boolean => {
-      const range = this.#ranges[i];
-      if (range === undefined || range.segment !== segment) return false;
-      return offset >= range.from && offset < range.from + range.bytes.length;
-    };
-    if (!holds(this.#hint))
-      this.#hint = holds(this.#hint + 1) ? this.#hint + 1 : this.#ranges.findIndex((_, i) => holds(i));
+    if (!this.#holds(this.#hint, segment, offset))
+      this.#hint = this.#holds(this.#hint + 1, segment, offset)
+        ? this.#hint + 1
+        : this.#ranges.findIndex((_, i) => this.#holds(i, segment, offset));
     const range = this.#ranges[this.#hint];
     if (range === undefined) {
       this.#hint = 0;
@@ -48,10 +51,12 @@ export class FetchedChunks {
     return range;
   }
 
-  addTo(builder: FrameBuilder, mint: number, maxt: number, segment: number, offset: number): void {
-    const { from, bytes, file } = this.#rangeOf(segment, offset);
+  /** Adds chunk `i` of the columns to the series that `builder` is at. */
+  addTo(builder: FrameBuilder, { mints, maxts, segments, offsets }: EntryColumns, i: number): void {
+    const offset = offsets[i]!;
+    const { from, bytes, file } = this.#rangeOf(segments[i]!, offset);
     const entry = readChunkEntry(bytes, offset - from, file, from);
-    builder.chunk(mint, maxt, entry.encoding, bytes, entry.from, entry.length);
+    builder.chunk(mints[i]!, maxts[i]!, entry.encoding, bytes, entry.from, entry.length);
   }
 
   chunk({ mint, maxt, segment, offset }: ChunkMeta): Chunk {

@@ -209,11 +209,13 @@ export class BlockReader implements PostingsSource {
       symbols.endSeries();
       const deleted = this.#tombstones.get(refs[s]!);
       for (; chunk < chunkEnds[s]! && chunks !== undefined; chunk++) {
-        const [mint, maxt, segment, offset] = [mints[chunk]!, maxts[chunk]!, segments[chunk]!, offsets[chunk]!];
-        if (deleted === undefined) chunks.addTo(builder, mint, maxt, segment, offset);
-        else
-          for (const part of cutChunk(chunks.chunk({ mint, maxt, segment, offset }), deleted, this.#bytes.name))
-            builder.chunk(part.mint, part.maxt, part.encoding, part.data, 0, part.data.length);
+        if (deleted === undefined) {
+          chunks.addTo(builder, entries, chunk);
+          continue;
+        }
+        const meta = { mint: mints[chunk]!, maxt: maxts[chunk]!, segment: segments[chunk]!, offset: offsets[chunk]! };
+        for (const part of cutChunk(chunks.chunk(meta), deleted, this.#bytes.name))
+          builder.chunk(part.mint, part.maxt, part.encoding, part.data, 0, part.data.length);
       }
       builder.endSeries();
     }

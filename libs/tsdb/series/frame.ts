@@ -8,6 +8,7 @@
  *   mints, maxts, encodings, dataEnds   one entry a chunk
  *   data     the bytes of all chunks, with `DECODE_SLACK` spare bytes at the end
  */
+import { copyBytes } from "#libs/kit/copy-bytes.ts";
 import type { Labels } from "#libs/model/labels.ts";
 import type { Chunk } from "../chunk/encoding.ts";
 import { DECODE_SLACK } from "../chunk/xor.ts";
@@ -109,7 +110,7 @@ export class FrameBuilder {
   /** A chunk of the series being added; its bytes are copied. */
   chunk(mint: number, maxt: number, encoding: number, bytes: Uint8Array, from: number, length: number): void {
     const at = this.reserveChunk(mint, maxt, encoding, length);
-    this.#data.set(bytes.subarray(from, from + length), at);
+    copyBytes(bytes, from, from + length, this.#data, at);
   }
 
   /** Adds chunks [from, to) of a frame to the series being added. */
@@ -122,7 +123,7 @@ export class FrameBuilder {
       this.reserveChunk(mints[i]!, maxts[i]!, encodings[i]!, dataEnds[i]! - end);
       end = dataEnds[i]!;
     }
-    this.#data.set(data.subarray(start, end), at);
+    copyBytes(data, start, end, this.#data, at);
   }
 
   /** As `chunk`, but the caller writes the bytes into `bytes` from the index returned on, at once. */
