@@ -11,6 +11,7 @@ import { loadAverage } from "./peers.ts";
 import { queries } from "./queries.ts";
 import { queryHead } from "./query-head.ts";
 import { servers } from "./servers.ts";
+import { small } from "./small.ts";
 import { where } from "./where.ts";
 
 const wanted = process.argv.slice(2);
@@ -34,4 +35,5 @@ if (runs("memory")) queryMemory(print);
 if (runs("servers"))
   await servers(print, Number(process.env["BENCH_SERIES"] ?? 20_000), Number(process.env["BENCH_STEPS"] ?? 260));
 if (runs("queries")) await queries(print);
+if (runs("small")) await small(print);
 if (runs("where")) await where(print);

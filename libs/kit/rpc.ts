@@ -5,9 +5,10 @@
  * slow reader bounds the memory of a fast store. Buffers named in `transfer` move without a copy.
  *
  *   caller ── call / stream / cancel / credit ──▶ callee
- *   caller ◀── result / item / end / error ────── callee
+ *   caller ◀── result / item / end / error ────── callee     (one or more at once)
  */
 import type { MessagePort, Transferable } from "node:worker_threads";
+import { mapped } from "./mapped.ts";
 import { errorFromWire, errorToWire, UnavailableError, type WireError } from "./errors.ts";
 
 const STREAM_WINDOW = 8;
@@ -42,10 +43,52 @@ type Message =
   | { kind: "result" | "item"; id: number; value: unknown }
   | { kind: "error"; id: number; error: WireError };
 
+/** Items with more than this to move leave at once: the other side works on them while the next are made. */
+const HELD_BYTES_MAX = 1 << 15;
+
+/**
+ * Posts small items together with what follows in the same turn of the event loop. A message costs 20 µs and wakes the
+ * other thread, and most streams are one small item and its end (bench/small.ts).
+ */
+class Outbox {
+  readonly #port: MessagePort;
+  #held: Message[] = [];
+  #transfer: Transferable[] = [];
+
+  constructor(port: MessagePort) {
+    this.#port = port;
+  }
+
+  /** What is held goes with it. */
+  send(message: Message, transfer: readonly Transferable[] = []): void {
+    const messages = [...this.#held, message];
+    const moved = [...this.#transfer, ...transfer];
+    this.#held = [];
+    this.#transfer = [];
+    this.#port.postMessage(messages, moved);
+  }
+
+  /** As `send`, but a small one waits until promises have nothing more to do. */
+  sendItem(message: Message, transfer: readonly Transferable[]): void {
+    const bytes = transfer.reduce((sum, part) => sum + (part instanceof ArrayBuffer ? part.byteLength : Infinity), 0);
+    if (bytes > HELD_BYTES_MAX) {
+      this.send(message, transfer);
+      return;
+    }
+    if (this.#held.push(message) === 1) process.nextTick(() => this.#flush());
+    this.#transfer.push(...transfer);
+  }
+
+  #flush(): void {
+    const last = this.#held.pop();
+    if (last !== undefined) this.send(last);
+  }
+}
+
 /** Answers calls on `port` until it closes. */
 export function serveRpc(port: MessagePort, handlers: Handlers): void {
   const running = new Map<number, { abort: AbortController; credit: number; wake: () => void }>();
-  const send = (message: Message, transfer: Transferable[] = []): void => port.postMessage(message, transfer);
+  const outbox = new Outbox(port);
 
   const run = async (message: Message & { kind: "call" | "stream" }): Promise<void> => {
     const abort = new AbortController();
@@ -57,20 +100,22 @@ export function serveRpc(port: MessagePort, handlers: Handlers): void {
       const answer = handler(message.argument as never, abort.signal);
       if (message.kind === "call") {
         const value = await (answer as Promise<unknown>);
-        if (value instanceof Transfer) send({ kind: "result", id: message.id, value: value.value }, value.transfer);
-        else send({ kind: "result", id: message.id, value });
+        if (value instanceof Transfer)
+          outbox.send({ kind: "result", id: message.id, value: value.value }, value.transfer);
+        else outbox.send({ kind: "result", id: message.id, value });
       } else {
         for await (const item of answer as AsyncIterable<unknown>) {
           while (state.credit === 0 && !abort.signal.aborted) await new Promise<void>((wake) => (state.wake = wake));
           abort.signal.throwIfAborted();
           state.credit--;
-          if (item instanceof Transfer) send({ kind: "item", id: message.id, value: item.value }, item.transfer);
-          else send({ kind: "item", id: message.id, value: item });
+          if (item instanceof Transfer)
+            outbox.sendItem({ kind: "item", id: message.id, value: item.value }, item.transfer);
+          else outbox.send({ kind: "item", id: message.id, value: item });
         }
-        send({ kind: "end", id: message.id });
+        outbox.send({ kind: "end", id: message.id });
       }
     } catch (error) {
-      send({ kind: "error", id: message.id, error: errorToWire(error) });
+      outbox.send({ kind: "error", id: message.id, error: errorToWire(error) });
     } finally {
       running.delete(message.id);
     }
@@ -105,7 +150,9 @@ export class RpcClient implements Peer {
   constructor(port: MessagePort, name: string) {
     this.#port = port;
     this.#name = name;
-    port.on("message", (message: Message) => this.#receive(message));
+    port.on("message", (messages: readonly Message[]) => {
+      for (const message of messages) this.#receive(message);
+    });
     port.on("close", () => {
       this.#closed = true;
       for (const pending of this.#pending.values()) pending.done(new UnavailableError(`${name} has stopped`));
@@ -217,10 +264,9 @@ export function localPeer(handlers: Handlers): Peer {
       const value = await (answer(method, argument, signal) as Promise<unknown>);
       return (value instanceof Transfer ? value.value : value) as R;
     },
-    async *stream<R>(method: string, argument: unknown, signal?: AbortSignal): AsyncGenerator<R> {
-      for await (const item of answer(method, argument, signal) as AsyncIterable<unknown>) {
-        yield (item instanceof Transfer ? item.value : item) as R;
-      }
+    stream<R>(method: string, argument: unknown, signal?: AbortSignal): AsyncIterable<R> {
+      const items = answer(method, argument, signal) as AsyncIterable<unknown>;
+      return mapped(items, (item) => (item instanceof Transfer ? item.value : item) as R);
     },
   };
 }

@@ -29,9 +29,21 @@ export function createMatcher(spec: MatcherSpec): Matcher {
   const { type, name, value } = spec;
   if (type === "=") return { type, name, value, matches: (v) => v === value, setMatches: [value] };
   if (type === "!=") return { type, name, value, matches: (v) => v !== value, setMatches: undefined };
-  const { test, literals } = compileAnchored(value);
+  const { test, literals } = compiledOf(value);
   if (type === "=~") return { type, name, value, matches: test, setMatches: literals };
   return { type, name, value, matches: (v) => !test(v), setMatches: undefined };
+}
+
+/** Patterns of late, the last used last, with what they know of values: dashboards ask the same again and again. */
+const recent = new Map<string, Compiled>();
+const RECENT_MAX = 32;
+
+function compiledOf(pattern: string): Compiled {
+  const compiled = recent.get(pattern) ?? compileAnchored(pattern);
+  recent.delete(pattern);
+  recent.set(pattern, compiled);
+  if (recent.size > RECENT_MAX) recent.delete(recent.keys().next().value!);
+  return compiled;
 }
 
 /** As Prometheus prints it. */
@@ -54,9 +66,11 @@ export function compileAnchored(pattern: string): Compiled {
   if (fast !== undefined) return fast;
   // As it stands, not wrapped: `a)(b` would become valid, and `\Qa` would not be.
   const re = compileRe2(pattern, pattern, RE2JS.DOTALL);
+  const prefix = literalPrefix(pattern);
   // The values of a label repeat from query to query and from series to series.
   const seen = new Map<string, boolean>();
   const test = (value: string): boolean => {
+    if (!value.startsWith(prefix)) return false;
     let result = seen.get(value);
     if (result === undefined) {
       result = re.testExact(value);
@@ -69,6 +83,14 @@ export function compileAnchored(pattern: string): Compiled {
 }
 
 const SEEN_MAX = 10_000;
+
+/** What all that matches begins with. */
+function literalPrefix(pattern: string): string {
+  if (pattern.includes("|")) return "";
+  const [prefix] = /^[^\\.+*?()|[\]{}^$]*/.exec(pattern)!;
+  const isOptional = /^[*?{]/.test(pattern.slice(prefix.length));
+  return isOptional ? prefix.replace(/.$/su, "") : prefix;
+}
 
 /** Compiles RE2. `shown` is what the error names, `flags` are re2js's. */
 export function compileRe2(source: string, shown: string, flags = 0): RE2JS {

@@ -70,6 +70,8 @@ describe("matchers", () => {
       expect(() => createMatcher({ type: "=~", name: "a", value }), value).toThrow(`unexpected ): \`${value}\``);
     const { test: literal } = compileAnchored("\\Qa.b|");
     expect(["a.b|", "axb|", "a.b"].map(literal)).toEqual([true, false, false]);
+    const { test: optional } = compileAnchored("a😀?");
+    expect(["a", "a😀", "a\ud83d"].map(optional)).toEqual([true, true, false]);
   });
   test("all of a value matches, whichever alternative comes first", () => {
     const atom = fc.constantFrom("a", "b", "ab", "a|ab", "(a|ab)(b|)", "a*?", "b+", ".", "(?:|a)", "[^a]", "^", "$");

@@ -4,7 +4,7 @@
 import { messageOf, reactionTo, UnavailableError, NotFoundError, BadRequestError } from "#libs/kit/errors.ts";
 import { Slices } from "#libs/kit/slices.ts";
 import { BUILD } from "#libs/kit/build.ts";
-import { compareLabels, type Labels } from "#libs/model/labels.ts";
+import type { Labels } from "#libs/model/labels.ts";
 import type { MatcherSpec } from "#libs/model/matcher.ts";
 import type { Engine, QueryOptions, QueryResult, QueryValue } from "#libs/promql/engine.ts";
 import { explainQuery } from "#libs/promql/explain.ts";
@@ -77,6 +77,7 @@ export interface DataSource {
     options: SourceOptions,
     signal: AbortSignal,
   ): Promise<Answer<readonly string[]>>;
+  /** By labels, each once. */
   series(query: LabelQuery, options: SourceOptions, signal: AbortSignal): Promise<Answer<readonly Labels[]>>;
   metadata(options: SourceOptions): Promise<Answer<ReadonlyMap<string, readonly MetricMetadata[]>>>;
   /** By labels. Data that has no exemplars to give is named by a warning. */
@@ -328,15 +329,14 @@ export class PrometheusApi {
       this.#source(request, params),
       signal,
     );
-    const sorted = values.toSorted(compareLabels);
     const out = new JsonWriter();
     out.raw('{"status":"success","data":[');
-    sorted.slice(0, query.limit === 0 ? undefined : query.limit).forEach((labels, i) => {
+    values.slice(0, query.limit === 0 ? undefined : query.limit).forEach((labels, i) => {
       if (i > 0) out.raw(",");
       out.labels(labels);
     });
     out.raw("]");
-    writeNotes(out, limitWarning(warnings, sorted.length, query.limit), []);
+    writeNotes(out, limitWarning(warnings, values.length, query.limit), []);
     out.raw("}");
     return { status: 200, headers: JSON_HEADERS, body: out.finish() };
   }

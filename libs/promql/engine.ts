@@ -164,15 +164,18 @@ export class Engine {
   ): Promise<QueryResult> {
     const startedAt = performance.now();
     const timeoutMs = Math.min(options.timeoutMs ?? Infinity, this.#options.timeoutMs);
-    const timeout = new AbortController();
-    const stop = AbortSignal.any([signal, timeout.signal]);
+    // Not AbortSignal.any: it leaves weak references to the collector.
+    const stop = new AbortController();
+    const cancel = (): void => stop.abort(signal.reason);
+    if (signal.aborted) cancel();
+    else signal.addEventListener("abort", cancel, { once: true });
     const annotations = new Annotations(query);
     const budget = new QueryBudget(this.#options.samplesMax, this.#options.memoryBytesMax ?? Infinity);
     const statistics = options.statistics === true ? new Statistics(budget) : undefined;
     const range = { startMs: steps.startMs, endMs, stepMs: steps.stepMs };
     const plan = planQuery(expr, range, query, this.#options.passes);
     const timer = setTimeout(
-      () => timeout.abort(new TimeoutError("query timed out in expression evaluation")),
+      () => stop.abort(new TimeoutError("query timed out in expression evaluation")),
       Math.min(timeoutMs, TIMER_MAX_MS),
     );
     try {
@@ -182,8 +185,8 @@ export class Engine {
         storage: sparing(storage),
         annotations,
         budget,
-        slices: new Slices(10, stop),
-        signal: stop,
+        slices: new Slices(10, stop.signal),
+        signal: stop.signal,
         lookbackMs: options.lookbackMs ?? this.#options.lookbackMs,
         defaultStepMs: this.#options.defaultStepMs,
         results: new SharedResults(budget),
@@ -208,6 +211,7 @@ export class Engine {
       };
     } finally {
       clearTimeout(timer);
+      signal.removeEventListener("abort", cancel);
     }
   }
 }

@@ -49,6 +49,10 @@ export function decodeFrameChunks(
 /** Decodes `chunks` into `columns`; overlapping ones are merged. */
 export function decodeChunks(unordered: readonly Chunk[], columns: SampleColumns, where: string): void {
   const chunks = unordered.toSorted((a, b) => a.mint - b.mint || a.maxt - b.maxt);
+  if (chunks.every(({ mint }, i) => i === 0 || mint > chunks[i - 1]!.maxt)) {
+    for (const { encoding, data } of chunks) decodeChunk(encoding, data, 0, data.length, columns, where);
+    return;
+  }
   const rows: { maxt: number; columns: SampleColumns }[] = [];
   for (const { mint, maxt, encoding, data } of chunks) {
     let row = rows.find((candidate) => candidate.maxt < mint);

@@ -1,6 +1,7 @@
 /**
  * Streams of frames: given external labels, deduplicated by chunk, as items of a store. Merged in `merge-items.ts`.
  */
+import { mapped } from "#libs/kit/mapped.ts";
 import { compareLabels, dropLabels, equalLabels, type Labels, withLabel } from "#libs/model/labels.ts";
 import type { Chunk } from "#libs/tsdb/chunk/encoding.ts";
 import { FRAME_BYTES, FRAME_SERIES } from "#libs/tsdb/select.ts";
@@ -23,22 +24,21 @@ export interface LabelChange {
 }
 
 /** Applies a change of labels. Without reordering it goes frame by frame; else all series are held and sorted. */
-export async function* changeLabels(
-  frames: AsyncIterable<SeriesFrame>,
-  change: LabelChange,
-): AsyncGenerator<SeriesFrame> {
+export function changeLabels(frames: AsyncIterable<SeriesFrame>, change: LabelChange): AsyncIterable<SeriesFrame> {
   const added = dropLabels(change.external, change.without);
-  if (added.length === 0 && !change.mayReorder) {
-    yield* frames;
-    return;
-  }
-  if (!change.mayReorder) {
-    const adder = new LabelAdder(added);
-    for await (const frame of frames) yield adder.add(frame);
-    return;
-  }
+  if (change.mayReorder) return sortedAgain(frames, change.without, added);
+  if (added.length === 0) return frames;
+  const adder = new LabelAdder(added);
+  return mapped(frames, (frame) => adder.add(frame));
+}
+
+async function* sortedAgain(
+  frames: AsyncIterable<SeriesFrame>,
+  without: ReadonlySet<string>,
+  added: Labels,
+): AsyncGenerator<SeriesFrame> {
   const apply = (labels: Labels): Labels => {
-    let out = dropLabels(labels, change.without);
+    let out = dropLabels(labels, without);
     for (let i = 0; i < added.length; i += 2) out = withLabel(out, added[i]!, added[i + 1]!);
     return out;
   };
@@ -97,8 +97,8 @@ export function uniqueChunks(chunks: readonly Chunk[]): Chunk[] {
 }
 
 /** Frames as items. */
-export async function* asItems(frames: AsyncIterable<SeriesFrame>): AsyncGenerator<StoreItem> {
-  for await (const frame of frames) yield frameItem(frame);
+export function asItems(frames: AsyncIterable<SeriesFrame>): AsyncIterable<StoreItem> {
+  return mapped(frames, frameItem);
 }
 
 /** The frames of items; warnings go to `onWarning`. */

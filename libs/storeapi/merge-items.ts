@@ -28,7 +28,6 @@ class MergedSymbols {
 /** One stream being merged, at one of its series. */
 class Cursor {
   readonly #items: AsyncIterator<StoreItem>;
-  readonly #symbols: MergedSymbols;
   readonly #warnings: StoreItem[];
   readonly #reader = new FrameReader();
   #frame: SeriesFrame | undefined;
@@ -38,9 +37,8 @@ class Cursor {
   readonly ids: number[] = [];
   isDone = false;
 
-  constructor(items: AsyncIterator<StoreItem>, symbols: MergedSymbols, warnings: StoreItem[]) {
+  constructor(items: AsyncIterator<StoreItem>, warnings: StoreItem[]) {
     this.#items = items;
-    this.#symbols = symbols;
     this.#warnings = warnings;
   }
 
@@ -63,9 +61,9 @@ class Cursor {
   }
 
   /** Moves to the first series of what was fetched, or of the next frame that has any. */
-  async enter(): Promise<void> {
+  async enter(symbols: MergedSymbols): Promise<void> {
     for (; this.#frame !== undefined; await this.fetch()) {
-      for (const symbol of this.#frame.symbols) this.#idOf.push(this.#symbols.idOf(symbol));
+      for (const symbol of this.#frame.symbols) this.#idOf.push(symbols.idOf(symbol));
       this.#reader.enter(this.#frame);
       if (this.next()) return;
     }
@@ -119,35 +117,28 @@ function equalIds(a: readonly number[], b: readonly number[]): boolean {
  * K-way merge by labels; series that several streams have become one, with every distinct chunk. Warnings pass as
  * they come. A stream without others that have anything is handed through untouched.
  */
-export async function* mergeItems(streams: readonly AsyncIterable<StoreItem>[]): AsyncGenerator<StoreItem> {
-  if (streams.length === 1) {
-    yield* streams[0]!;
-    return;
-  }
-  const builder = new FrameBuilder();
-  const symbols = new MergedSymbols(builder);
+export function mergeItems(streams: readonly AsyncIterable<StoreItem>[]): AsyncIterable<StoreItem> {
+  return streams.length === 1 ? streams[0]! : mergeStreams(streams);
+}
+
+async function* mergeStreams(streams: readonly AsyncIterable<StoreItem>[]): AsyncGenerator<StoreItem> {
   const warnings: StoreItem[] = [];
-  const cursors = streams.map((stream) => new Cursor(stream[Symbol.asyncIterator](), symbols, warnings));
+  const cursors = streams.map((stream) => new Cursor(stream[Symbol.asyncIterator](), warnings));
   try {
     await Promise.all(cursors.map((cursor) => cursor.fetch()));
     yield* warnings.splice(0);
     const live = cursors.filter(({ isDone }) => !isDone);
     if (live.length === 1) yield* live[0]!.untouched();
-    else if (live.length > 1) {
-      await Promise.all(live.map((cursor) => cursor.enter()));
-      yield* mergeSeries(live, builder, symbols, warnings);
-    }
+    else if (live.length > 1) yield* mergeSeries(live, warnings);
   } finally {
     for (const cursor of cursors) await cursor.end();
   }
 }
 
-async function* mergeSeries(
-  cursors: readonly Cursor[],
-  builder: FrameBuilder,
-  symbols: MergedSymbols,
-  warnings: StoreItem[],
-): AsyncGenerator<StoreItem> {
+async function* mergeSeries(cursors: readonly Cursor[], warnings: StoreItem[]): AsyncGenerator<StoreItem> {
+  const builder = new FrameBuilder();
+  const symbols = new MergedSymbols(builder);
+  await Promise.all(cursors.map((cursor) => cursor.enter(symbols)));
   const tree = new LoserTree(cursors, (a, b) => {
     if (a.isDone || b.isDone) return Number(a.isDone) - Number(b.isDone);
     const length = Math.min(a.ids.length, b.ids.length);
@@ -177,7 +168,7 @@ async function* mergeSeries(
     parts++;
     if (!cursor.next()) {
       await cursor.fetch();
-      await cursor.enter();
+      await cursor.enter(symbols);
     }
     tree.replay();
   }

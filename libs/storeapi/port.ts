@@ -1,4 +1,5 @@
 /** A `Store` on another thread: frames travel as transferred buffers. */
+import { mapped } from "#libs/kit/mapped.ts";
 import { type Handlers, type Peer, Transfer } from "#libs/kit/rpc.ts";
 import { frameBuffers } from "#libs/tsdb/series/frame.ts";
 import type { LabelAnswer, LabelRequest, SeriesRequest, Store, StoreInfo, StoreItem } from "./store.ts";
@@ -7,11 +8,10 @@ import type { LabelAnswer, LabelRequest, SeriesRequest, Store, StoreInfo, StoreI
 export function storeHandlers(store: Store): Handlers {
   return {
     storeInfo: (_argument: undefined, signal) => store.info(signal),
-    async *storeSeries(request: SeriesRequest, signal) {
-      for await (const item of store.series(request, signal)) {
-        yield item.kind === "frame" ? new Transfer(item, frameBuffers(item.frame)) : item;
-      }
-    },
+    storeSeries: (request: SeriesRequest, signal) =>
+      mapped(store.series(request, signal), (item) =>
+        item.kind === "frame" ? new Transfer(item, frameBuffers(item.frame)) : item,
+      ),
     storeLabelNames: (request: LabelRequest, signal) => store.labelNames(request, signal),
     storeLabelValues: ({ name, request }: { name: string; request: LabelRequest }, signal) =>
       store.labelValues(name, request, signal),

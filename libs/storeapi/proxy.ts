@@ -103,14 +103,11 @@ export class ProxyStore implements Store {
   }
 }
 
-/**
- * The request of each store: a block that one of them holds locally is not read from the bucket besides. With chunks
- * alone: reading names twice is cheap.
- */
+/** The request of each store: a block that one of them holds locally is not read from the bucket besides. */
 function dividedBlocks(request: SeriesRequest, stores: readonly KnownStore[]): [Store, SeriesRequest][] {
   const held = stores.flatMap(({ info }) => info?.blocks ?? []);
   const { heldBlocks, withoutBlocks = [] } = request;
-  if (held.length === 0 || request.skipChunks) return stores.map(({ store }) => [store, request]);
+  if (held.length === 0) return stores.map(({ store }) => [store, request]);
   return stores.map(({ store, info }) => [
     store,
     info?.blocks === undefined
@@ -121,11 +118,19 @@ function dividedBlocks(request: SeriesRequest, stores: readonly KnownStore[]): [
 
 /** Sorted union of answers. */
 export function joinAnswers(answers: readonly LabelAnswer[], limit: number): LabelAnswer {
-  const values = [...new Set(answers.flatMap((answer) => answer.values))].sort(compareUtf8);
+  const [first, ...others] = answers.map(({ values }) => values).filter((values) => values.length > 0);
+  const values = others.length === 0 ? (first ?? []) : sortedUnion([first!, ...others]);
   return {
     values: limit > 0 ? values.slice(0, limit) : values,
     warnings: [...new Set(answers.flatMap((answer) => answer.warnings))],
   };
+}
+
+/** The texts of all lists in UTF-8 order, each once. */
+export function sortedUnion(lists: readonly Iterable<string>[]): string[] {
+  const all = new Set<string>();
+  for (const list of lists) for (const text of list) all.add(text);
+  return [...all].sort(compareUtf8);
 }
 
 /** A bad request is bad for every store, and cancelling is no store's fault. */
@@ -133,16 +138,28 @@ function mayBeMissed(error: unknown): boolean {
   return !(error instanceof Error) || !["BadRequestError", "AbortError", "LimitError"].includes(error.name);
 }
 
-async function* guarded(store: Store, request: SeriesRequest, signal: AbortSignal): AsyncGenerator<StoreItem> {
-  try {
-    yield* store.series(request, signal);
-  } catch (cause) {
+/** A store's items; its failure becomes the last of them where partial response is on. */
+function guarded(store: Store, request: SeriesRequest, signal: AbortSignal): AsyncIterableIterator<StoreItem> {
+  const iterator = store.series(request, signal)[Symbol.asyncIterator]();
+  let failed = false;
+  const onFailure = (cause: unknown): IteratorResult<StoreItem> => {
+    failed = true;
     signal.throwIfAborted();
     if (!mayBeMissed(cause)) throw cause;
     const text = `store ${store.name}: ${messageOf(cause)}`;
     if (!request.partialResponse) throw new UnavailableError(text, { cause });
-    yield { kind: "warning", text };
-  }
+    return { done: false, value: { kind: "warning", text } };
+  };
+  return {
+    next: () => (failed ? Promise.resolve({ done: true, value: undefined }) : iterator.next().catch(onFailure)),
+    async return() {
+      await iterator.return?.();
+      return { done: true, value: undefined };
+    },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
 }
 
 async function* limited(items: AsyncIterable<StoreItem>, limit: number): AsyncGenerator<StoreItem> {

@@ -33,14 +33,14 @@ export function splitMatchers(specs: readonly MatcherSpec[], external: Labels): 
 }
 
 /** The source's matching series with external labels. */
-export async function* sourceFrames(
+export function sourceFrames(
   source: SeriesSource,
   external: Labels,
   request: SeriesRequest,
   signal: AbortSignal,
-): AsyncGenerator<SeriesFrame> {
+): AsyncIterable<SeriesFrame> {
   const matchers = splitMatchers(request.matchers, external);
-  if (matchers === undefined) return;
+  if (matchers === undefined) return NOTHING;
   const without = new Set(request.withoutLabels);
   const names = source.labelNames();
   const externalNames = external.filter((_, i) => i % 2 === 0);
@@ -56,8 +56,12 @@ export async function* sourceFrames(
     },
     signal,
   );
-  yield* changeLabels(frames, { external, without, mayReorder });
+  return changeLabels(frames, { external, without, mayReorder });
 }
+
+const NOTHING: AsyncIterable<never> = {
+  [Symbol.asyncIterator]: () => ({ next: async () => ({ done: true, value: undefined }) }),
+};
 
 /** Names of the labels of matching series, external ones among them when there is any series. */
 export async function sourceLabelNames(

@@ -17,9 +17,17 @@ import { joinAnswers } from "#libs/storeapi/proxy.ts";
 import type { LabelAnswer, LabelRequest, SeriesRequest, Store } from "#libs/storeapi/store.ts";
 import { joinExemplars } from "#libs/tsdb/block/merge-extras.ts";
 import { type Chunk, ENCODING } from "#libs/tsdb/chunk/encoding.ts";
-import { FrameReader, labelsFrom, releaseFrame, seriesCount, type SeriesFrame } from "#libs/tsdb/series/frame.ts";
+import {
+  type ChunkColumns,
+  chunkBuffers,
+  FrameReader,
+  labelsFrom,
+  releaseFrame,
+  seriesCount,
+  type SeriesFrame,
+} from "#libs/tsdb/series/frame.ts";
 import { PickedLabels } from "#libs/tsdb/series/picked-labels.ts";
-import { compareLabels, dropLabels, formatLabels, labelsKey } from "#libs/model/labels.ts";
+import { compareLabels, dropLabels, equalLabels, formatLabels, labelsKey } from "#libs/model/labels.ts";
 import type { QuerierConfig } from "./config.ts";
 
 /** What a tenant's metrics are said to be. */
@@ -125,23 +133,25 @@ export class StoreSource implements DataSource {
   }
 
   async series(query: LabelQuery, options: SourceOptions, signal: AbortSignal): Promise<Answer<readonly Labels[]>> {
-    const found = new Map<string, Labels>();
     const warnings = new Set<string>();
+    const lists: Labels[][] = [];
     for (const request of this.#labelRequests(query, options)) {
       const reader = new FrameReader();
+      const list: Labels[] = [];
+      lists.push(list);
       for await (const item of this.#store.series({ ...request, skipChunks: true }, signal)) {
         if (item.kind === "warning") {
           warnings.add(item.text);
           continue;
         }
         reader.enter(item.frame);
-        while (reader.next()) {
-          const labels = reader.labels();
-          found.set(labels.join("\u{ff}"), labels);
-        }
+        while (reader.next()) if (!reader.continues) list.push(reader.labels());
       }
     }
-    return { values: [...found.values()].sort(compareLabels), warnings: [...warnings] };
+    const found = lists.length === 1 ? lists[0]! : lists.flat().sort(compareLabels);
+    // The same from several selectors, or from one frame and the next.
+    const values = found.filter((labels, i) => i === 0 || !equalLabels(found[i - 1]!, labels));
+    return { values, warnings: [...warnings] };
   }
 
   async metadata(options: SourceOptions): Promise<Answer<ReadonlyMap<string, readonly MetricMetadata[]>>> {
@@ -311,7 +321,7 @@ class FrameBatch implements SeriesBatch {
 
 /** A `FrameBatch` on its way to a scanner thread. */
 export interface DetachedBatch {
-  readonly frame: Pick<SeriesFrame, "mints" | "maxts" | "encodings" | "dataEnds" | "data">;
+  readonly frame: ChunkColumns;
   readonly ends: Uint32Array<ArrayBuffer>;
   readonly first: number;
   readonly end: number;
@@ -324,9 +334,10 @@ function detachFrame(
   first: number,
   end: number,
 ): { message: DetachedBatch; transfer: ArrayBuffer[] } {
+  const frame = { mints, maxts, encodings, dataEnds, data };
   return {
-    message: { frame: { mints, maxts, encodings, dataEnds, data }, ends, first, end },
-    transfer: [mints, maxts, encodings, dataEnds, data, ends].map((column) => column.buffer),
+    message: { frame, ends, first, end },
+    transfer: [...chunkBuffers(frame), ends.buffer],
   };
 }
 

@@ -19,7 +19,7 @@ import {
 } from "#libs/storeapi/series-source.ts";
 import type { LabelAnswer, LabelRequest, SeriesRequest, Store, StoreInfo, StoreItem } from "#libs/storeapi/store.ts";
 import { TIME_MAX } from "#libs/storeapi/store.ts";
-import { joinAnswers } from "#libs/storeapi/proxy.ts";
+import { joinAnswers, sortedUnion } from "#libs/storeapi/proxy.ts";
 import { mergeParts } from "#libs/storeapi/without-overlap.ts";
 import {
   type ExemplarAnswer,
@@ -395,10 +395,7 @@ export class TenantStore implements Store {
         sourceLabelNames(source, this.external, request, signal),
       ),
     );
-    return joinAnswers(
-      sets.map((set) => ({ values: [...set], warnings: [] })),
-      request.limit,
-    );
+    return joinAnswers([{ values: sortedUnion(sets), warnings: [] }], request.limit);
   }
 
   async labelValues(name: string, request: LabelRequest, signal: AbortSignal): Promise<LabelAnswer> {
@@ -407,10 +404,7 @@ export class TenantStore implements Store {
         sourceLabelValues(source, this.external, name, request, signal),
       ),
     );
-    return joinAnswers(
-      sets.map((set) => ({ values: [...set], warnings: [] })),
-      request.limit,
-    );
+    return joinAnswers([{ values: sortedUnion(sets), warnings: [] }], request.limit);
   }
 
   /**

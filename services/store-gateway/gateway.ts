@@ -19,7 +19,7 @@ import { asItems } from "#libs/storeapi/frames.ts";
 import { mergeItems } from "#libs/storeapi/merge-items.ts";
 import { storeBytesHandlers } from "#libs/storeapi/grpc-server.ts";
 import { storeHandlers } from "#libs/storeapi/port.ts";
-import { canHave, joinAnswers } from "#libs/storeapi/proxy.ts";
+import { canHave, joinAnswers, sortedUnion } from "#libs/storeapi/proxy.ts";
 import { sourceFrames, sourceLabelNames, sourceLabelValues, splitMatchers } from "#libs/storeapi/series-source.ts";
 import type { LabelAnswer, LabelRequest, SeriesRequest, Store, StoreInfo, StoreItem } from "#libs/storeapi/store.ts";
 import { TIME_MAX, TIME_MIN } from "#libs/storeapi/store.ts";
@@ -126,10 +126,7 @@ export class GatewayStore implements Store {
         sourceLabelNames(blockSource(reader), labels, request, signal),
       ),
     );
-    return joinAnswers(
-      [{ values: [], warnings }, ...sets.map((set) => ({ values: [...set], warnings: [] }))],
-      request.limit,
-    );
+    return joinAnswers([{ values: sortedUnion(sets), warnings }], request.limit);
   }
 
   async labelValues(name: string, request: LabelRequest, signal: AbortSignal): Promise<LabelAnswer> {
@@ -139,10 +136,7 @@ export class GatewayStore implements Store {
         sourceLabelValues(blockSource(reader), labels, name, request, signal),
       ),
     );
-    return joinAnswers(
-      [{ values: [], warnings }, ...sets.map((set) => ({ values: [...set], warnings: [] }))],
-      request.limit,
-    );
+    return joinAnswers([{ values: sortedUnion(sets), warnings }], request.limit);
   }
 
   /** With external labels, in any order; a series may be there for several blocks. @throws LimitError */

@@ -4,7 +4,7 @@
  */
 import { samplesInHistogram } from "#libs/model/native-histogram/scale.ts";
 import type { Expr } from "../parser/ast.ts";
-import { copyRow, createTile, HISTOGRAM, hasAny, type Tile, TILE_SERIES } from "../tile.ts";
+import { copyRow, createTile, FIRST_TILE_SERIES, HISTOGRAM, hasAny, type Tile } from "../tile.ts";
 import type { EvalContext } from "./context.ts";
 
 /**
@@ -27,7 +27,7 @@ export function collectVector(expr: Expr, context: EvalContext): Promise<Tile> {
 
 export async function collectTiles(tiles: AsyncIterable<Tile>, context: EvalContext): Promise<Tile> {
   const { count } = context.steps;
-  let capacity = TILE_SERIES;
+  let capacity = FIRST_TILE_SERIES;
   let all = createTile(capacity, count);
   context.budget.hold(0, all.values.byteLength + all.present.byteLength);
   for await (const tile of tiles) {

@@ -3,24 +3,30 @@
  * series would leave 11 MB of them to the collector (bench/query-head.ts: 10 % of a sum by rate).
  */
 import type { Labels } from "#libs/model/labels.ts";
-import { createTile, type Tile, TILE_SERIES } from "../tile.ts";
+import { createTile, FIRST_TILE_SERIES, type Tile, TILE_SERIES } from "../tile.ts";
 
 export class TileFiller {
   readonly #steps: number;
-  readonly #capacity: number;
+  readonly #capacityMax: number;
+  #capacity: number;
   #tile: Tile;
   #isTaken = false;
 
   constructor(steps: number) {
     this.#steps = steps;
     // 64 KiB of values: with many steps fewer series.
-    this.#capacity = Math.max(1, Math.min(steps === 1 ? 4096 : TILE_SERIES, Math.floor(65_536 / steps)));
+    this.#capacityMax = Math.max(1, Math.min(steps === 1 ? 4096 : TILE_SERIES, Math.floor(65_536 / steps)));
+    this.#capacity = Math.min(FIRST_TILE_SERIES, this.#capacityMax);
     this.#tile = createTile(this.#capacity, steps);
   }
 
   /** The tile being filled. */
   get tile(): Tile {
-    if (this.#isTaken) {
+    if (this.#isTaken && this.#capacity < this.#capacityMax) {
+      this.#capacity = this.#capacityMax;
+      this.#tile = createTile(this.#capacity, this.#steps);
+      this.#isTaken = false;
+    } else if (this.#isTaken) {
       const { values, present } = this.#tile;
       this.#tile = { labels: [], values, present: present.fill(0), histograms: undefined, nameless: undefined };
       this.#isTaken = false;
