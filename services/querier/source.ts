@@ -12,14 +12,15 @@ import type {
 } from "#libs/promapi/api.ts";
 import type { SeriesExemplars } from "#libs/promapi/exemplars.ts";
 import type { FloatBatch, OnWarning, QueryStorage, SelectRequest, SeriesBatch } from "#libs/promql/storage.ts";
-import { decodeChunks, decodeFrameChunks } from "#libs/storeapi/dedup.ts";
+import { decodeFrameChunks } from "#libs/storeapi/dedup.ts";
 import { joinAnswers } from "#libs/storeapi/proxy.ts";
 import type { LabelAnswer, LabelRequest, SeriesRequest, Store } from "#libs/storeapi/store.ts";
 import { joinExemplars } from "#libs/tsdb/block/merge-extras.ts";
-import { type Chunk, ENCODING } from "#libs/tsdb/chunk/encoding.ts";
+import { ENCODING } from "#libs/tsdb/chunk/encoding.ts";
 import {
   type ChunkColumns,
   chunkBuffers,
+  FrameBuilder,
   FrameReader,
   labelsFrom,
   releaseFrame,
@@ -193,6 +194,7 @@ async function* batches(
   const labelsOf: LabelsOf = picked === undefined ? all : (frame, s) => picked.of(frame, s);
   // The last series of a frame may go on in the next: it is held back until the next is seen.
   let held: HeldSeries | undefined;
+  const copies = new FrameBuilder();
   for await (const item of store.series(request, signal)) {
     if (item.kind === "warning") {
       onWarning(item.text);
@@ -203,25 +205,23 @@ async function* batches(
     const rows = seriesRows(reader);
     const { places, ends, count } = rows;
     if (count === 0) continue;
+    const last = count - 1;
     let first = 0;
     if (held !== undefined && isSame(held.ids, idsOf(frame, 0))) {
-      for (let i = 0; i < ends[0]!; i++) held.chunks.push(ownedChunk(reader.chunk(i)));
+      held.parts.push(last === 0 ? { frame, from: 0, to: ends[0]! } : copyOf(frame, 0, ends[0]!, copies));
       first = 1;
-      if (count === 1) {
-        releaseFrame(frame);
-        continue;
-      }
+      if (last === 0) continue;
     }
-    if (held !== undefined) yield new HeldBatch(held);
-    const last = count - 1;
+    if (held !== undefined) yield* heldBatch(held);
     const place = places[last]!;
-    held = { ids: idsOf(frame, place).slice(), labels: labelsOf(frame, place), all: all(frame, place), chunks: [] };
-    // Copied: the frame's buffers may go to another thread while these chunks wait for the next frame.
-    for (let i = last === 0 ? 0 : ends[last - 1]!; i < ends[last]!; i++) held.chunks.push(ownedChunk(reader.chunk(i)));
+    const from = last === 0 ? 0 : ends[last - 1]!;
+    // Else copied: the frame's buffers may go to another thread while these chunks wait for the next frame.
+    const part = last === 0 ? { frame, from, to: ends[last]! } : copyOf(frame, from, ends[last]!, copies);
+    held = { ids: idsOf(frame, place).slice(), labels: labelsOf(frame, place), all: all(frame, place), parts: [part] };
     if (last > first) yield new FrameBatch(frame, rows, labelsOf, all, first, last);
-    releaseFrame(frame);
+    if (last > 0) releaseFrame(frame);
   }
-  if (held !== undefined) yield new HeldBatch(held);
+  if (held !== undefined) yield* heldBatch(held);
 }
 
 /** The series of a frame, those in a row with equal labels as one. */
@@ -253,16 +253,29 @@ function isSame(a: Uint32Array, b: Uint32Array): boolean {
   return a.length === b.length && a.every((id, i) => id === b[i]);
 }
 
+/** Chunks [from, to) of a frame. */
+interface Chunks {
+  readonly frame: SeriesFrame;
+  readonly from: number;
+  readonly to: number;
+}
+
 interface HeldSeries {
   /** Of the stream: equal where the labels are. */
   readonly ids: Uint32Array;
   readonly labels: Labels;
   readonly all: Labels;
-  readonly chunks: Chunk[];
+  readonly parts: Chunks[];
 }
 
-function ownedChunk(chunk: Chunk): Chunk {
-  return { ...chunk, data: chunk.data.slice() };
+function copyOf(frame: SeriesFrame, from: number, to: number, builder: FrameBuilder): Chunks {
+  builder.copyChunks(frame, from, to);
+  return { frame: builder.take(), from: 0, to: to - from };
+}
+
+function* heldBatch(held: HeldSeries): Generator<SeriesBatch> {
+  yield new HeldBatch(held);
+  for (const { frame } of held.parts) releaseFrame(frame);
 }
 
 /** Rows [first, end) of a frame, decoded in place. */
@@ -368,12 +381,21 @@ class HeldBatch implements SeriesBatch {
   }
 
   samples(columns: SampleColumns): void {
+    const { parts, all } = this.#series;
+    const [one] = parts;
+    const { frame, from, to } = parts.length === 1 ? one! : joined(parts);
     try {
-      decodeChunks(this.#series.chunks, columns, "chunk");
+      decodeFrameChunks(frame, from, to, columns, "chunk");
     } catch (error) {
-      throw naming(this.#series.all, error);
+      throw naming(all, error);
     }
   }
+}
+
+function joined(parts: readonly Chunks[]): Chunks {
+  const builder = new FrameBuilder();
+  for (const { frame, from, to } of parts) builder.copyChunks(frame, from, to);
+  return { frame: builder.take(), from: 0, to: parts.reduce((count, { from, to }) => count + to - from, 0) };
 }
 
 /** Adds the series to what went wrong with its chunks. */
