@@ -10,6 +10,8 @@ const EXPECTED_BYTES_MAX = 64 << 20;
 export class JsonWriter {
   #bytes = Buffer.allocUnsafeSlow(1 << 10);
   #length = 0;
+  /** Names of labels with what stands around them. */
+  readonly #names = new Map<string, string>();
 
   /** What was written. Owned by the caller from here on. */
   finish(): Uint8Array<ArrayBuffer> {
@@ -67,9 +69,17 @@ export class JsonWriter {
     // One string: each piece that is written costs a native call.
     let json = "{";
     for (let i = 0; i < labels.length; i += 2) {
-      json += `${i > 0 ? "," : ""}${JSON.stringify(labels[i])}:${JSON.stringify(labels[i + 1])}`;
+      json += i > 0 ? "," : "";
+      json += this.#name(labels[i]!);
+      json += JSON.stringify(labels[i + 1]);
     }
     this.#write(`${json}}`);
+  }
+
+  #name(name: string): string {
+    let json = this.#names.get(name);
+    if (json === undefined) this.#names.set(name, (json = `${JSON.stringify(name)}:`));
+    return json;
   }
 
   /** A sample's value in quotes. Whole numbers up to 2^31 are written digit by digit: no string is made. */

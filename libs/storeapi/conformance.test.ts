@@ -268,12 +268,15 @@ describe("fan-out", () => {
     });
     const all = [m("__name__", "=", "a")];
     const nested = proxy(store("a", ["1", "2"]), store("b", ["3"]));
-    await read(proxy(nested, store("bucket", undefined)), request(all, { mint: 0, maxt: 9 }));
-    expect(asked.toSorted(([a], [b]) => (a < b ? -1 : 1))).toEqual([
-      ["a", ["1", "2", "3"], undefined],
-      ["b", ["1", "2", "3"], undefined],
-      ["bucket", undefined, ["1", "2", "3"]],
-    ]);
+    for (const skipChunks of [false, true]) {
+      asked.length = 0;
+      await read(proxy(nested, store("bucket", undefined)), request(all, { mint: 0, maxt: 9, skipChunks }));
+      expect(asked.toSorted(([a], [b]) => (a < b ? -1 : 1))).toEqual([
+        ["a", ["1", "2", "3"], undefined],
+        ["b", ["1", "2", "3"], undefined],
+        ["bucket", undefined, ["1", "2", "3"]],
+      ]);
+    }
     // One that is not asked, because of its time, holds nothing.
     asked.length = 0;
     await read(proxy(nested, store("bucket", undefined)), request(all, { mint: 20, maxt: 29 }));

@@ -80,19 +80,22 @@ export class ProxyStore implements Store {
   }
 
   async labelNames(request: LabelRequest, signal: AbortSignal): Promise<LabelAnswer> {
-    return this.#join(request, (store) => store.labelNames(request, signal));
+    return this.#join(request, (store, own) => store.labelNames(own, signal));
   }
 
   async labelValues(name: string, request: LabelRequest, signal: AbortSignal): Promise<LabelAnswer> {
-    return this.#join(request, (store) => store.labelValues(name, request, signal));
+    return this.#join(request, (store, own) => store.labelValues(name, own, signal));
   }
 
-  async #join(request: LabelRequest, ask: (store: Store) => Promise<LabelAnswer>): Promise<LabelAnswer> {
+  async #join(
+    request: LabelRequest,
+    ask: (store: Store, own: LabelRequest) => Promise<LabelAnswer>,
+  ): Promise<LabelAnswer> {
     const stores = await this.#candidates(request);
     const answers = await Promise.all(
-      stores.map(async ({ store }): Promise<LabelAnswer> => {
+      dividedBlocks(request, stores).map(async ([store, own]): Promise<LabelAnswer> => {
         try {
-          return await ask(store);
+          return await ask(store, own);
         } catch (error) {
           if (!request.partialResponse || !mayBeMissed(error)) throw error;
           return { values: [], warnings: [`store ${store.name}: ${messageOf(error)}`] };
@@ -104,7 +107,7 @@ export class ProxyStore implements Store {
 }
 
 /** The request of each store: a block that one of them holds locally is not read from the bucket besides. */
-function dividedBlocks(request: SeriesRequest, stores: readonly KnownStore[]): [Store, SeriesRequest][] {
+function dividedBlocks<T extends LabelRequest>(request: T, stores: readonly KnownStore[]): [Store, T][] {
   const held = stores.flatMap(({ info }) => info?.blocks ?? []);
   const { heldBlocks, withoutBlocks = [] } = request;
   if (held.length === 0) return stores.map(({ store }) => [store, request]);

@@ -6,34 +6,28 @@ import type { Labels } from "#libs/model/labels.ts";
 import type { MatcherSpec } from "#libs/model/matcher.ts";
 import type { SeriesFrame } from "#libs/tsdb/series/frame.ts";
 
-export interface SeriesRequest {
+export interface LabelRequest {
   /** Milliseconds, both inclusive. */
   readonly mint: number;
   readonly maxt: number;
   readonly matchers: readonly MatcherSpec[];
-  readonly skipChunks: boolean;
   // Not told to stores on other hosts:
-  /** As in `SeriesQuery`. */
-  readonly newestOnly?: boolean | undefined;
   /** Blocks that the store has said to have and that nobody else is asked for: it fails if it cannot read one. */
   readonly heldBlocks?: readonly string[] | undefined;
   /** Blocks that others answer for. */
   readonly withoutBlocks?: readonly string[] | undefined;
-  /** Labels to remove from every series before sorting. */
+  /** Labels to remove from every series, before sorting. */
   readonly withoutLabels: readonly string[];
-  /** Most series wanted; 0 is all. */
+  /** Most series, names or values wanted; 0 is all. */
   readonly limit: number;
   /** True: what is missing becomes a warning. False: it fails the request. */
   readonly partialResponse: boolean;
 }
 
-export interface LabelRequest {
-  readonly mint: number;
-  readonly maxt: number;
-  readonly matchers: readonly MatcherSpec[];
-  readonly withoutLabels: readonly string[];
-  readonly limit: number;
-  readonly partialResponse: boolean;
+export interface SeriesRequest extends LabelRequest {
+  readonly skipChunks: boolean;
+  /** As in `SeriesQuery`. Not told to stores on other hosts. */
+  readonly newestOnly?: boolean | undefined;
 }
 
 export type StoreItem =

@@ -56,10 +56,11 @@ export const start: StartComponent<EvaluateConfig> = async (config, context) => 
     );
   };
   await every(INFO_INTERVAL_MS, "store info", () => refresh([...locals, ...remotes]), env);
-  // Stores of this process are asked each time: what was just written must be found. To ask them for infos before that
-  // would cost as much as a small query.
+  // What is written to is asked each time: what was just written must be found. To ask it for its info before that would
+  // cost as much as a small query. The gateway's blocks are some seconds old when it has them: to those of its last info
+  // it is asked, so that a query of what is new goes to one store alone.
   const stores = (): KnownStore[] => [
-    ...locals.map((store) => ({ store, info: infos.get(store), always: true })),
+    ...locals.map((store) => ({ store, info: infos.get(store), always: store.name !== "gateway" })),
     ...remotes.map((store) => ({ store, info: infos.get(store) })),
   ];
   const proxy = new ProxyStore("querier", "query", stores);

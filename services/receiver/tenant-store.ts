@@ -359,8 +359,10 @@ export class TenantStore implements Store {
     };
   }
 
-  #sources(mint: number, maxt: number): SeriesSource[] {
-    const sources: SeriesSource[] = this.#blocks.inRange(mint, maxt).map(({ reader }) => blockSource(reader));
+  #sources({ mint, maxt, heldBlocks }: LabelRequest): SeriesSource[] {
+    const sources: SeriesSource[] = this.#blocks
+      .inRange(mint, maxt, heldBlocks)
+      .map(({ reader }) => blockSource(reader));
     if (this.#isHeadIn(mint, maxt)) sources.push(this.head);
     return sources;
   }
@@ -391,18 +393,14 @@ export class TenantStore implements Store {
 
   async labelNames(request: LabelRequest, signal: AbortSignal): Promise<LabelAnswer> {
     const sets = await Promise.all(
-      this.#sources(request.mint, request.maxt).map((source) =>
-        sourceLabelNames(source, this.external, request, signal),
-      ),
+      this.#sources(request).map((source) => sourceLabelNames(source, this.external, request, signal)),
     );
     return joinAnswers([{ values: sortedUnion(sets), warnings: [] }], request.limit);
   }
 
   async labelValues(name: string, request: LabelRequest, signal: AbortSignal): Promise<LabelAnswer> {
     const sets = await Promise.all(
-      this.#sources(request.mint, request.maxt).map((source) =>
-        sourceLabelValues(source, this.external, name, request, signal),
-      ),
+      this.#sources(request).map((source) => sourceLabelValues(source, this.external, name, request, signal)),
     );
     return joinAnswers([{ values: sortedUnion(sets), warnings: [] }], request.limit);
   }

@@ -119,12 +119,15 @@ export class GatewayStore implements Store {
     );
   }
 
+  #unheld({ mint, maxt, matchers, withoutBlocks }: LabelRequest): ServedBlock[] {
+    const without = new Set(withoutBlocks);
+    return this.#candidates(mint, maxt, matchers).filter(({ meta }) => !without.has(meta.ulid));
+  }
+
   async labelNames(request: LabelRequest, signal: AbortSignal): Promise<LabelAnswer> {
     const warnings = this.#missing(request.mint, request.maxt, request.partialResponse);
     const sets = await Promise.all(
-      this.#candidates(request.mint, request.maxt, request.matchers).map(({ reader, labels }) =>
-        sourceLabelNames(blockSource(reader), labels, request, signal),
-      ),
+      this.#unheld(request).map(({ reader, labels }) => sourceLabelNames(blockSource(reader), labels, request, signal)),
     );
     return joinAnswers([{ values: sortedUnion(sets), warnings }], request.limit);
   }
@@ -132,7 +135,7 @@ export class GatewayStore implements Store {
   async labelValues(name: string, request: LabelRequest, signal: AbortSignal): Promise<LabelAnswer> {
     const warnings = this.#missing(request.mint, request.maxt, request.partialResponse);
     const sets = await Promise.all(
-      this.#candidates(request.mint, request.maxt, request.matchers).map(({ reader, labels }) =>
+      this.#unheld(request).map(({ reader, labels }) =>
         sourceLabelValues(blockSource(reader), labels, name, request, signal),
       ),
     );

@@ -136,11 +136,14 @@ export class HeadSeries {
 
   /** The same order without ranks. */
   compareTexts(a: number, b: number): number {
-    const x = this.labelIds(a);
-    const y = this.labelIds(b);
-    const length = Math.min(x.length, y.length);
-    for (let i = 0; i < length; i++) if (x[i] !== y[i]) return this.symbols.compare(x[i]!, y[i]!);
-    return x.length - y.length;
+    const ids = this.#labelIds;
+    const x = this.#words[a * WORDS + LABELS]!;
+    const y = this.#words[b * WORDS + LABELS]!;
+    const length = Math.min(ids[x]!, ids[y]!);
+    for (let i = 1; i <= length; i++) {
+      if (ids[x + i] !== ids[y + i]) return this.symbols.compare(ids[x + i]!, ids[y + i]!);
+    }
+    return ids[x]! - ids[y]!;
   }
 
   labels(slot: number): Labels {

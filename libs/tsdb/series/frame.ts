@@ -61,22 +61,33 @@ export class FrameBuilder {
   #symbolIds = new Map<string, number>();
   #symbolCount = 0;
   #symbols: string[] = [];
-  // Small at first: most streams are one small frame.
-  #labels = new Uint32Array(256);
+  #labels: Uint32Array<ArrayBuffer>;
   #labelCount = 0;
-  #labelEnds = new Uint32Array(32);
-  #chunkEnds = new Uint32Array(32);
+  #labelEnds: Uint32Array<ArrayBuffer>;
+  #chunkEnds: Uint32Array<ArrayBuffer>;
   #seriesCount = 0;
-  #mints = new Float64Array(32);
-  #maxts = new Float64Array(32);
-  #encodings = new Uint8Array(32);
-  #dataEnds = new Uint32Array(32);
+  #mints: Float64Array<ArrayBuffer>;
+  #maxts: Float64Array<ArrayBuffer>;
+  #encodings: Uint8Array<ArrayBuffer>;
+  #dataEnds: Uint32Array<ArrayBuffer>;
   #chunkCount = 0;
   /** Empty until the next chunk comes, which may be never. */
   #data = new Uint8Array(0);
   /** Bytes to begin the next frame with. */
   #dataBytes = 2048;
   #dataLength = 0;
+
+  constructor() {
+    // Small at first: most streams are one small frame.
+    const columns = new Columns(4 * FIRST_LABELS + 29 * FIRST_ITEMS);
+    this.#mints = columns.float64(FIRST_ITEMS);
+    this.#maxts = columns.float64(FIRST_ITEMS);
+    this.#labels = columns.uint32(FIRST_LABELS);
+    this.#labelEnds = columns.uint32(FIRST_ITEMS);
+    this.#chunkEnds = columns.uint32(FIRST_ITEMS);
+    this.#dataEnds = columns.uint32(FIRST_ITEMS);
+    this.#encodings = columns.uint8(FIRST_ITEMS);
+  }
 
   /** Bytes of chunks and number of series so far: the caller decides when a frame is full. */
   get dataBytes(): number {
@@ -213,14 +224,14 @@ export class FrameBuilder {
     const chunks = new Columns(21 * chunkCount + (isCopied ? used : 0));
     const frame = {
       symbols: this.#symbols,
-      labels: labels.uint32(this.#labels, labelCount),
-      labelEnds: labels.uint32(this.#labelEnds, seriesCount),
-      chunkEnds: labels.uint32(this.#chunkEnds, seriesCount),
-      mints: chunks.float64(this.#mints, chunkCount),
-      maxts: chunks.float64(this.#maxts, chunkCount),
-      dataEnds: chunks.uint32(this.#dataEnds, chunkCount),
-      encodings: chunks.uint8(this.#encodings, chunkCount, chunkCount),
-      data: isCopied ? chunks.uint8(this.#data, this.#dataLength, used) : this.#takeData(used),
+      labels: filled(labels.uint32(labelCount), this.#labels),
+      labelEnds: filled(labels.uint32(seriesCount), this.#labelEnds),
+      chunkEnds: filled(labels.uint32(seriesCount), this.#chunkEnds),
+      mints: filled(chunks.float64(chunkCount), this.#mints),
+      maxts: filled(chunks.float64(chunkCount), this.#maxts),
+      dataEnds: filled(chunks.uint32(chunkCount), this.#dataEnds),
+      encodings: filled(chunks.uint8(chunkCount), this.#encodings),
+      data: isCopied ? filled(chunks.uint8(used), this.#data, this.#dataLength) : this.#takeData(used),
     };
     this.#symbols = [];
     this.#labelCount = 0;
@@ -240,10 +251,13 @@ export class FrameBuilder {
   }
 }
 
+const FIRST_LABELS = 256;
+/** Series and chunks. */
+const FIRST_ITEMS = 32;
 /** Less is copied rather than given away. */
 const COPIED_BYTES_MAX = 1 << 14;
 
-/** Copies of columns in one buffer: first those of the largest items, for alignment. */
+/** Columns in one buffer: first those of the largest items, for alignment. */
 class Columns {
   readonly #buffer: ArrayBuffer;
   #at = 0;
@@ -258,24 +272,23 @@ class Columns {
     return at;
   }
 
-  float64(from: Float64Array, count: number): Float64Array<ArrayBuffer> {
-    const column = new Float64Array(this.#buffer, this.#next(8 * count), count);
-    column.set(from.subarray(0, count));
-    return column;
+  float64(count: number): Float64Array<ArrayBuffer> {
+    return new Float64Array(this.#buffer, this.#next(8 * count), count);
   }
 
-  uint32(from: Uint32Array, count: number): Uint32Array<ArrayBuffer> {
-    const column = new Uint32Array(this.#buffer, this.#next(4 * count), count);
-    column.set(from.subarray(0, count));
-    return column;
+  uint32(count: number): Uint32Array<ArrayBuffer> {
+    return new Uint32Array(this.#buffer, this.#next(4 * count), count);
   }
 
-  /** With zeros up to `length`. */
-  uint8(from: Uint8Array, count: number, length: number): Uint8Array<ArrayBuffer> {
-    const column = new Uint8Array(this.#buffer, this.#next(length), length);
-    column.set(from.subarray(0, count));
-    return column;
+  uint8(count: number): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.#buffer, this.#next(count), count);
   }
+}
+
+/** Fills a column with the first items of another. */
+function filled<T extends Float64Array | Uint32Array | Uint8Array>(column: T, from: T, count = column.length): T {
+  column.set(from.subarray(0, count));
+  return column;
 }
 
 function grown(list: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>;

@@ -4,10 +4,11 @@
  */
 import type { Expr } from "../../parser/ast.ts";
 import { typeOf } from "../../parser/check.ts";
-import { childrenOf } from "../../parser/walk.ts";
+import { childrenOf, selectorsOf } from "../../parser/walk.ts";
 import { mapChildren } from "../pass.ts";
 
 export function markShared(expr: Expr): Expr {
+  if (selectorsOf(expr).length < 2) return expr;
   const places = new Places(expr);
   const ids = new Map<string, number>();
   const mark = (node: Expr): Expr => {
