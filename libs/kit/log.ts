@@ -1,11 +1,10 @@
 /**
- * Logging: pino, one line an event. `logfmt` (the field's default) or `json`.
+ * Logging: one line an event, `logfmt` (the field's default) or `json`.
  *
  * Every thread writes its lines straight to standard error with one synchronous write, so that lines of
  * different threads never mix and none is lost when the process dies.
  */
 import { writeSync } from "node:fs";
-import pino, { type Logger } from "pino";
 
 export type LogFormat = "logfmt" | "json";
 
@@ -14,32 +13,57 @@ export interface LogConfig {
   readonly format: LogFormat;
 }
 
-export function createLog(config: LogConfig, bindings: Record<string, string> = {}): Logger {
-  const write = (line: string): void => {
-    try {
-      writeSync(2, config.format === "json" ? line : `${toLogfmt(line)}\n`);
-    } catch (error) {
-      // A full or closed pipe must not end the process; there is nowhere left to say so.
-      if (!(error instanceof Error)) throw error;
-    }
+type Fields = Readonly<Record<string, unknown>>;
+/** Fields and what happened; either may be missing. An `err` is shown with its stack and what caused it. */
+type Say = (fields: Fields | string, message?: string) => void;
+
+const LEVELS = ["trace", "debug", "info", "warn", "error", "fatal"] as const;
+type Level = (typeof LEVELS)[number];
+
+export interface Logger extends Record<Level, Say> {
+  /** A logger whose lines have these fields, too. */
+  child(bindings: Fields): Logger;
+}
+
+export function createLog(config: LogConfig, bindings: Fields = {}): Logger {
+  const least = LEVELS.indexOf(config.level as Level);
+  const says = (level: Level): Say => {
+    if (LEVELS.indexOf(level) < least) return () => undefined;
+    return (fields, message) => {
+      const [own, msg] = typeof fields === "string" ? [{}, fields] : [fields, message];
+      const line = JSON.stringify({ level, ts: new Date(), ...bindings, ...own, msg }, plain);
+      try {
+        writeSync(2, `${config.format === "json" ? line : toLogfmt(line)}\n`);
+      } catch (error) {
+        // A full or closed pipe must not end the process; there is nowhere left to say so.
+        if (!(error instanceof Error)) throw error;
+      }
+    };
   };
-  return pino(
-    {
-      level: config.level,
-      base: bindings,
-      timestamp: () => `,"ts":"${new Date().toISOString()}"`,
-      formatters: { level: (label) => ({ level: label }) },
-    },
-    { write },
-  );
+  return { ...ofLevels(says), child: (more) => createLog(config, { ...bindings, ...more }) };
 }
 
 /** A logger that says nothing, for tests and benches. */
 export function silentLog(): Logger {
-  return pino({ level: "silent" });
+  return { ...ofLevels(() => () => undefined), child: silentLog };
 }
 
-/** Turns pino's JSON line into `ts=… level=… msg=… key=value …`. */
+function ofLevels(says: (level: Level) => Say): Record<Level, Say> {
+  return Object.fromEntries(LEVELS.map((level) => [level, says(level)])) as Record<Level, Say>;
+}
+
+function plain(_key: string, value: unknown): unknown {
+  if (typeof value === "bigint") return String(value);
+  if (!(value instanceof Error)) return value;
+  return { type: value.name, message: value.message, stack: stackOf(value) };
+}
+
+function stackOf(error: Error): string {
+  const stack = error.stack ?? error.message;
+  return error.cause instanceof Error ? `${stack}\ncaused by: ${stackOf(error.cause)}` : stack;
+}
+
+/** Turns a line of JSON into `ts=… level=… msg=… key=value …`. */
 export function toLogfmt(json: string): string {
   const { ts, level, msg, ...rest } = JSON.parse(json) as Record<string, unknown>;
   const parts = [`ts=${String(ts)}`, `level=${String(level)}`];

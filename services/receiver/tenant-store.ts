@@ -5,9 +5,9 @@
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Logger } from "pino";
 import type { Env } from "#libs/kit/env.ts";
 import { CorruptionError, UnavailableError } from "#libs/kit/errors.ts";
+import type { Logger } from "#libs/kit/log.ts";
 import type { Labels } from "#libs/model/labels.ts";
 import type { Matcher, MatcherSpec } from "#libs/model/matcher.ts";
 import { asItems } from "#libs/storeapi/frames.ts";
