@@ -11,7 +11,7 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Env } from "#libs/kit/env.ts";
-import { serveGrpc } from "#libs/kit/grpc.ts";
+import { serveGrpc } from "#libs/kit/grpc-port.ts";
 import { startHost } from "#libs/kit/host.ts";
 import type { LogConfig } from "#libs/kit/log.ts";
 import {

@@ -2,7 +2,7 @@
 import type { FastifyInstance } from "fastify";
 import type { Env } from "#libs/kit/env.ts";
 import { createHttpServer } from "#libs/kit/admin-server.ts";
-import { serveGrpc } from "#libs/kit/grpc.ts";
+import { serveGrpc } from "#libs/kit/grpc-port.ts";
 import type { Peer } from "#libs/kit/rpc.ts";
 import { type ComponentSpec, type Host, peerOf, startHost, type ThreadSpec } from "#libs/kit/host.ts";
 import type { LogConfig } from "#libs/kit/log.ts";

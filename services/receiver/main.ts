@@ -6,7 +6,7 @@
 import { resolve } from "node:path";
 import type { Env } from "#libs/kit/env.ts";
 import { addFormParser, createHttpServer } from "#libs/kit/admin-server.ts";
-import { serveGrpc } from "#libs/kit/grpc.ts";
+import { serveGrpc } from "#libs/kit/grpc-port.ts";
 import { type Host, peerOf, startHost, type ThreadSpec } from "#libs/kit/host.ts";
 import type { LogConfig } from "#libs/kit/log.ts";
 import { renderMetrics } from "#libs/kit/metrics.ts";

@@ -2,7 +2,7 @@
 import type { Env } from "#libs/kit/env.ts";
 import { createHttpServer } from "#libs/kit/admin-server.ts";
 import { BadRequestError } from "#libs/kit/errors.ts";
-import { serveGrpc } from "#libs/kit/grpc.ts";
+import { serveGrpc } from "#libs/kit/grpc-port.ts";
 import { type ComponentSpec, type Host, startHost } from "#libs/kit/host.ts";
 import type { LogConfig } from "#libs/kit/log.ts";
 import { renderMetrics } from "#libs/kit/metrics.ts";
