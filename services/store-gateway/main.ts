@@ -35,7 +35,7 @@ export async function startStore(
     throw new BadRequestError("store needs a bucket: give --objstore.config or --objstore.config-file");
   let host: Host | undefined;
   const ready = async (): Promise<string[]> => (host === undefined ? ["blocks: first sync under way"] : []);
-  const admin = createHttpServer(
+  const admin = await createHttpServer(
     env,
     { metrics: () => renderMetrics(env.metrics, host), profiling: false },
     ready,
