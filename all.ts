@@ -11,7 +11,7 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Env } from "#libs/kit/env.ts";
-import { serveGrpc } from "#libs/kit/grpc.ts";
+import { serveGrpc } from "#libs/kit/grpc-port.ts";
 import { startHost } from "#libs/kit/host.ts";
 import type { LogConfig } from "#libs/kit/log.ts";
 import {
@@ -76,30 +76,33 @@ export async function startAll(
   };
   let trouble = async (): Promise<string[]> => [];
   const scanners = scanThreads(config.scanThreads);
-  const http = await openQueryHttp(
-    config,
-    env,
-    () => trouble(),
-    (app, peer) =>
-      addAdminRoutes(app, peer("receiver"), config, () => peer("querier").call("localBlocksChanged", undefined)),
-  );
-  const host = await startHost(
-    [
-      ingestThread(receiver, bucket),
-      ...scanners,
-      {
-        name: "query",
-        youngGenerationMb: 48,
-        components: [
-          gatewayComponent({ ...config, dataDir: join(dataDir, "store") }, bucket),
-          querierComponent(evaluate, scanners),
-        ],
-      },
-    ],
-    log,
-    env,
-    onDeath,
-  );
+  // At once: while the heads are opened, the port is.
+  const [host, http] = await Promise.all([
+    startHost(
+      [
+        ingestThread(receiver, bucket),
+        ...scanners,
+        {
+          name: "query",
+          youngGenerationMb: 48,
+          components: [
+            gatewayComponent({ ...config, dataDir: join(dataDir, "store") }, bucket),
+            querierComponent(evaluate, scanners),
+          ],
+        },
+      ],
+      log,
+      env,
+      onDeath,
+    ),
+    openQueryHttp(
+      config,
+      env,
+      () => trouble(),
+      (app, peer) =>
+        addAdminRoutes(app, peer("receiver"), config, () => peer("querier").call("localBlocksChanged", undefined)),
+    ),
+  ]);
   trouble = () => host.peer("receiver").call("trouble", undefined);
   http.attach(host);
   const grpc = await serveGrpc(config.grpcAddress, [storeGrpcService(host.peer("querier"))], env);

@@ -1,5 +1,6 @@
 /** The command line: finds the command, resolves its options, runs it until it is told to stop. */
 import { mkdirSync, writeFileSync } from "node:fs";
+import { enableCompileCache } from "node:module";
 import { join } from "node:path";
 import { Command, CommanderError, Option as Flag } from "commander";
 import { BUILD } from "#libs/kit/build.ts";
@@ -208,6 +209,9 @@ async function main(args: readonly string[]): Promise<number> {
   return 0;
 }
 
+// As the `cairn` script has it, for who starts this file; the threads find it in the environment.
+process.env["NODE_COMPILE_CACHE"] ??= join(import.meta.dirname, "node_modules/.cache/node-compile");
+enableCompileCache(process.env["NODE_COMPILE_CACHE"]);
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {

@@ -10,7 +10,7 @@ import { createEnv } from "#libs/kit/env.ts";
 import { startHost, type ThreadSpec } from "#libs/kit/host.ts";
 import { createLog } from "#libs/kit/log.ts";
 import { resolveOptions } from "#libs/kit/options.ts";
-import type { ApiResponse } from "#libs/promapi/api.ts";
+import type { ApiResponse } from "#libs/promapi/response.ts";
 import { querierOptions } from "#services/querier/config.ts";
 import { querierComponent } from "#services/querier/main.ts";
 import { scanThreads } from "#services/querier/scan-threads.ts";

@@ -33,6 +33,9 @@ const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   ioredis: ["libs/cache/redis.ts", "libs/ring", "test"],
   re2js: ["libs/model", "libs/promql"],
   commander: ["main.ts", "tools"],
+  // Each loads much of what one thread needs: through libs/kit/prometheus.ts and libs/kit/yaml.ts.
+  "prom-client": ["libs/kit"],
+  yaml: ["libs/kit"],
 };
 
 interface Import {

@@ -5,9 +5,8 @@
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Logger } from "pino";
 import { BadRequestError } from "#libs/kit/errors.ts";
-import { createLog } from "#libs/kit/log.ts";
+import { createLog, type Logger } from "#libs/kit/log.ts";
 import { labelsToObject } from "#libs/model/labels.ts";
 import { blockSource } from "#libs/storeapi/block-source.ts";
 import { asItems, framesOf } from "#libs/storeapi/frames.ts";

@@ -1,5 +1,5 @@
-import type { Logger } from "pino";
-import { Registry } from "prom-client";
+import type { Logger } from "./log.ts";
+import { Registry } from "./prometheus.ts";
 
 /** What main.ts gives every component, and a test gives with fakes. Nothing else is ambient. */
 export interface Env {

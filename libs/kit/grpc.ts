@@ -3,6 +3,7 @@
  * not by protobuf-es. Health service, message limits and keepalive as Thanos sets them.
  */
 import type { EventEmitter } from "node:events";
+import type { Socket } from "node:net";
 import {
   Client,
   credentials,
@@ -28,7 +29,6 @@ import {
   TimeoutError,
   UnavailableError,
 } from "./errors.ts";
-import { type Address, formatAddress } from "./options.ts";
 
 const MESSAGE_BYTES_MAX = 2 ** 31 - 1;
 
@@ -47,8 +47,15 @@ export interface GrpcService {
   readonly stream?: Readonly<Record<string, StreamHandler>>;
 }
 
-/** Serves the methods and the standard health service. @returns the address in use. */
-export async function serveGrpc(address: Address, services: readonly GrpcService[], env: Env): Promise<Address> {
+export interface GrpcServer {
+  /** Serves a connection that was accepted elsewhere. */
+  readonly inject: (socket: Socket) => void;
+  /** Calls under way are answered for two seconds. */
+  readonly shutdown: () => Promise<void>;
+}
+
+/** Has the methods and the standard health service, and no port of its own. */
+export function createGrpcServer(services: readonly GrpcService[], env: Env): GrpcServer {
   const server = new Server({
     "grpc.max_receive_message_length": MESSAGE_BYTES_MAX,
     "grpc.max_send_message_length": MESSAGE_BYTES_MAX,
@@ -57,18 +64,15 @@ export async function serveGrpc(address: Address, services: readonly GrpcService
     "grpc.http2.min_time_between_pings_ms": 10_000,
   } as object);
   for (const service of [...services, healthService]) addService(server, service, env);
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(formatAddress(address), ServerCredentials.createInsecure(), (error, bound) => {
-      if (error === null) resolve(bound);
-      else reject(new UnavailableError(`gRPC address ${formatAddress(address)}: ${error.message}`, { cause: error }));
-    });
-  });
-  env.defer("grpc server", () => {
-    const drained = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
-    const patience = setTimeout(() => server.forceShutdown(), 2000);
-    return drained.finally(() => clearTimeout(patience));
-  });
-  return { host: address.host, port };
+  const connections = server.createConnectionInjector(ServerCredentials.createInsecure());
+  return {
+    inject: (socket) => connections.injectConnection(socket),
+    shutdown() {
+      const drained = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
+      const patience = setTimeout(() => server.forceShutdown(), 2000);
+      return drained.finally(() => clearTimeout(patience));
+    },
+  };
 }
 
 function addService(server: Server, service: GrpcService, env: Env): void {

@@ -7,6 +7,8 @@
 import { writeSync } from "node:fs";
 import pino, { type Logger } from "pino";
 
+export type { Logger };
+
 export type LogFormat = "logfmt" | "json";
 
 export interface LogConfig {

@@ -1,7 +1,9 @@
 /** One `/metrics` for all threads of a process, in the text format. */
-import { AggregatorRegistry, collectDefaultMetrics, Gauge, type Registry } from "prom-client";
+import AggregatorRegistry from "prom-client/lib/cluster.js";
+import collectDefaultMetrics from "prom-client/lib/defaultMetrics.js";
 import { BUILD } from "./build.ts";
 import type { Host } from "./host.ts";
+import { Gauge, type Registry } from "./prometheus.ts";
 
 /** Process-wide metrics (CPU, RSS, descriptors, event loop), for the main thread only. */
 export function registerProcessMetrics(registry: Registry): void {
@@ -15,9 +17,13 @@ export function registerProcessMetrics(registry: Registry): void {
   build.set({ version: BUILD.version, nodeversion: process.version }, 1);
 }
 
-/** Joins the main thread's metrics with the workers'; equal series are added up. */
-export async function renderMetrics(registry: Registry, host: Host | undefined): Promise<string> {
+/** The main thread's metrics with the workers'; equal series are added up. */
+export async function joinMetrics(registry: Registry, host: Host | undefined): Promise<Registry> {
   const workers = host === undefined ? [] : await host.workerMetrics();
-  const all = [await registry.getMetricsAsJSON(), ...workers];
-  return AggregatorRegistry.aggregate(all).metrics();
+  return AggregatorRegistry.aggregate([await registry.getMetricsAsJSON(), ...workers]);
+}
+
+/** The same in the text format. */
+export async function renderMetrics(registry: Registry, host: Host | undefined): Promise<string> {
+  return (await joinMetrics(registry, host)).metrics();
 }

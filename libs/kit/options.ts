@@ -5,9 +5,9 @@
  * Strongest first: flag `--a.b-c`, environment `CAIRN_A_B_C`, `--config.file` YAML key `a.b-c`, default.
  */
 import { readFileSync } from "node:fs";
-import { parse as parseYaml } from "yaml";
 import { formatDuration, formatSize, parseDuration, parseSize } from "./duration.ts";
 import { BadRequestError, messageOf } from "./errors.ts";
+import { parseYaml } from "./yaml.ts";
 
 export interface Option<T> {
   readonly flag: string;

@@ -4,9 +4,9 @@
  * Errors by kind: a missing object is `NotFoundError`; what may pass is `UnavailableError`.
  */
 import { readFileSync } from "node:fs";
-import { parse as parseYaml } from "yaml";
 import type { Env } from "#libs/kit/env.ts";
 import { BadRequestError, messageOf } from "#libs/kit/errors.ts";
+import { parseYaml } from "#libs/kit/yaml.ts";
 import { FilesystemBucket } from "./filesystem.ts";
 import { InstrumentedBucket } from "./instrumented.ts";
 import { MemoryBucket } from "./memory.ts";

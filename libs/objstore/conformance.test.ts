@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Registry } from "prom-client";
+import { Registry } from "#libs/kit/prometheus.ts";
 import { afterAll, describe, expect, test } from "vitest";
 import { NotFoundError } from "#libs/kit/errors.ts";
 import { type Bucket, parseBucketConfig } from "./bucket.ts";

@@ -1,5 +1,5 @@
 /** Counts and times what is asked of a bucket, under Thanos's metric names, so that its dashboards and alerts work. */
-import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import { Counter, Gauge, Histogram, type Registry } from "#libs/kit/prometheus.ts";
 import { NotFoundError } from "#libs/kit/errors.ts";
 import type { Bucket, ObjectAttributes, ObjectContent } from "./bucket.ts";
 

@@ -1,7 +1,7 @@
 /**
  * The Prometheus HTTP API, as a function from request to response: which thread has the socket is not its business.
  */
-import { messageOf, reactionTo, UnavailableError, NotFoundError, BadRequestError } from "#libs/kit/errors.ts";
+import { messageOf, reactionTo, NotFoundError, BadRequestError } from "#libs/kit/errors.ts";
 import { Slices } from "#libs/kit/slices.ts";
 import { BUILD } from "#libs/kit/build.ts";
 import type { Labels } from "#libs/model/labels.ts";
@@ -19,24 +19,8 @@ import { type SeriesExemplars, writeExemplars } from "./exemplars.ts";
 import { JsonWriter } from "./json-writer.ts";
 import { invalid, Params } from "./params.ts";
 import { exprToJson } from "./parse-query.ts";
+import { type ApiRequest, type ApiResponse, errorResponse, JSON_HEADERS, success } from "./response.ts";
 import { writeNotes, writeResult } from "./results.ts";
-
-export interface ApiRequest {
-  readonly method: string;
-  /** Below `/api/v1/`, not decoded. */
-  readonly path: string;
-  /** After the `?`. */
-  readonly query: string;
-  /** Body of a form. */
-  readonly form: string;
-  readonly tenant: string;
-}
-
-export interface ApiResponse {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: Uint8Array<ArrayBuffer>;
-}
 
 /** Choices of one request that the data source must know. */
 export interface SourceOptions {
@@ -119,8 +103,6 @@ export interface QueryEntry extends QueryRange {
 
 const POINTS_MAX = 11_000;
 const ALL_TIME_MS = 2 ** 53;
-const JSON_HEADERS = { "content-type": "application/json" } as const;
-
 export class PrometheusApi {
   readonly #options: ApiOptions;
 
@@ -415,27 +397,6 @@ function limitWarning(warnings: readonly string[], count: number, limit: number)
 function listAnswer({ values, warnings }: Answer<readonly string[]>, limit: number): ApiResponse {
   const shown = limit > 0 ? values.slice(0, limit) : values;
   return success(shown, limitWarning(warnings, values.length, limit));
-}
-
-/** The envelope of an answer. */
-export function success(data: unknown, warnings: readonly string[] = []): ApiResponse {
-  const out = new JsonWriter();
-  out.raw('{"status":"success","data":');
-  out.value(data);
-  writeNotes(out, warnings, []);
-  out.raw("}");
-  return { status: 200, headers: JSON_HEADERS, body: out.finish() };
-}
-
-/** The error envelope for anything thrown. */
-export function errorResponse(error: unknown): ApiResponse {
-  const { type, httpStatus } = reactionTo(
-    error instanceof Error && error.name === "ParseError" ? new BadRequestError(error.message) : error,
-  );
-  const out = new JsonWriter();
-  out.value({ status: "error", errorType: type, error: messageOf(error) });
-  const headers = error instanceof UnavailableError ? { ...JSON_HEADERS, "cache-control": "no-store" } : JSON_HEADERS;
-  return { status: httpStatus, headers, body: out.finish() };
 }
 
 /** Percent-decoding; bytes that are no UTF-8 are refused as Go shows them. */

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { MessageChannel } from "node:worker_threads";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createEnv } from "#libs/kit/env.ts";
-import { serveGrpc } from "#libs/kit/grpc.ts";
+import { serveGrpc } from "#libs/kit/grpc-port.ts";
 import { silentLog } from "#libs/kit/log.ts";
 import { localPeer, RpcClient, serveRpc } from "#libs/kit/rpc.ts";
 import { SampleColumns } from "#libs/model/columns.ts";

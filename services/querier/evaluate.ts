@@ -1,12 +1,13 @@
 /** The querier's working half, on a query thread: knows the stores, evaluates queries, answers the HTTP API. */
-import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import { Counter, Gauge, Histogram, type Registry } from "#libs/kit/prometheus.ts";
 import type { StartComponent } from "#libs/kit/host.ts";
 import { formatDuration } from "#libs/kit/duration.ts";
 import { messageOf } from "#libs/kit/errors.ts";
 import { every } from "#libs/kit/every.ts";
 import { Gate } from "#libs/kit/gate.ts";
 import { type Handlers, Transfer } from "#libs/kit/rpc.ts";
-import { type ApiRequest, errorResponse, PrometheusApi } from "#libs/promapi/api.ts";
+import { PrometheusApi } from "#libs/promapi/api.ts";
+import { type ApiRequest, errorResponse } from "#libs/promapi/response.ts";
 import { Engine } from "#libs/promql/engine.ts";
 import { engineFeatures } from "#libs/promql/features.ts";
 import { storeBytesHandlers } from "#libs/storeapi/grpc-server.ts";

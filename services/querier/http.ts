@@ -1,7 +1,7 @@
 /** The querier's routes on the main thread: sockets and headers here, answers on a query thread. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { addFormParser } from "#libs/kit/admin-server.ts";
-import { errorResponse, type ApiRequest, type ApiResponse } from "#libs/promapi/api.ts";
+import { errorResponse, type ApiRequest, type ApiResponse } from "#libs/promapi/response.ts";
 import type { Peer } from "#libs/kit/rpc.ts";
 import { tenantOf } from "#libs/model/tenant.ts";
 import { PAGE } from "./page.ts";

@@ -2,7 +2,7 @@
 import type { FastifyInstance } from "fastify";
 import type { Env } from "#libs/kit/env.ts";
 import { createHttpServer } from "#libs/kit/admin-server.ts";
-import { serveGrpc } from "#libs/kit/grpc.ts";
+import { serveGrpc } from "#libs/kit/grpc-port.ts";
 import type { Peer } from "#libs/kit/rpc.ts";
 import { type ComponentSpec, type Host, peerOf, startHost, type ThreadSpec } from "#libs/kit/host.ts";
 import type { LogConfig } from "#libs/kit/log.ts";
@@ -42,7 +42,7 @@ export async function openQueryHttp(
   let host: Host | undefined;
   const allReady = async (): Promise<string[]> =>
     host === undefined ? ["starting: stores are being opened"] : ready();
-  const server = createHttpServer(
+  const server = await createHttpServer(
     env,
     { metrics: () => renderMetrics(env.metrics, host), profiling: config.profiling },
     allReady,
@@ -73,10 +73,12 @@ export async function startQuery(
     startedAtMs: env.now(),
     retentionMs: 0,
   };
-  const http = await openQueryHttp(config, env, async () => []);
   const scanners = scanThreads(config.scanThreads);
   const query = { name: "query", components: [querierComponent(evaluate, scanners)] };
-  const host = await startHost([...scanners, query], log, env, onDeath);
+  const [host, http] = await Promise.all([
+    startHost([...scanners, query], log, env, onDeath),
+    openQueryHttp(config, env, async () => []),
+  ]);
   http.attach(host);
   const grpc = await serveGrpc(config.grpcAddress, [storeGrpcService(host.peer("querier"))], env);
   env.log.info({ http: formatAddress(http.address), grpc: formatAddress(grpc) }, "query is ready");

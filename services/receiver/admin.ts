@@ -5,7 +5,7 @@
 import type { Env } from "#libs/kit/env.ts";
 import { BadRequestError, messageOf, NotFoundError, UnavailableError } from "#libs/kit/errors.ts";
 import { formatMatcher, type MatcherSpec } from "#libs/model/matcher.ts";
-import { type ApiRequest, type ApiResponse, errorResponse, success } from "#libs/promapi/api.ts";
+import { type ApiRequest, type ApiResponse, errorResponse, success } from "#libs/promapi/response.ts";
 import { invalid, Params } from "#libs/promapi/params.ts";
 import { parseSelector } from "#libs/promql/parser/parser.ts";
 import type { Tenants } from "./tenants.ts";

@@ -2,7 +2,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { messageOf, reactionTo } from "#libs/kit/errors.ts";
 import type { Peer } from "#libs/kit/rpc.ts";
-import type { ApiRequest, ApiResponse } from "#libs/promapi/api.ts";
+import type { ApiRequest, ApiResponse } from "#libs/promapi/response.ts";
 import { tenantOf } from "#libs/model/tenant.ts";
 import type { WriteAnswer, WriteCall, Written } from "./ingest.ts";
 import type { WriteVersion } from "./write-request.ts";

@@ -2,12 +2,12 @@
  * The receiver's working half, on its own thread: owns the heads of all tenants, applies writes, cuts and uploads
  * blocks, and answers as a Store. The sockets are on the main thread (http.ts).
  */
-import { Counter, Gauge } from "prom-client";
+import { Counter, Gauge } from "#libs/kit/prometheus.ts";
 import { every } from "#libs/kit/every.ts";
 import type { ComponentContext, StartComponent } from "#libs/kit/host.ts";
 import type { Handlers } from "#libs/kit/rpc.ts";
 import type { MatcherSpec } from "#libs/model/matcher.ts";
-import type { ApiRequest } from "#libs/promapi/api.ts";
+import type { ApiRequest } from "#libs/promapi/response.ts";
 import { openBucket, type BucketConfig } from "#libs/objstore/bucket.ts";
 import type { MetadataAnswer } from "#libs/storeapi/block-extras.ts";
 import { ProxyStore } from "#libs/storeapi/proxy.ts";

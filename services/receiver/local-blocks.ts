@@ -4,7 +4,7 @@
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Logger } from "pino";
+import type { Logger } from "#libs/kit/log.ts";
 import { UnavailableError } from "#libs/kit/errors.ts";
 import { type BlockBytes, openBlockFolder } from "#libs/tsdb/block/bytes.ts";
 import { type BlockMeta, formatMeta, readMeta } from "#libs/tsdb/block/meta.ts";

@@ -6,7 +6,7 @@
 import { resolve } from "node:path";
 import type { Env } from "#libs/kit/env.ts";
 import { addFormParser, createHttpServer } from "#libs/kit/admin-server.ts";
-import { serveGrpc } from "#libs/kit/grpc.ts";
+import { serveGrpc } from "#libs/kit/grpc-port.ts";
 import { type Host, peerOf, startHost, type ThreadSpec } from "#libs/kit/host.ts";
 import type { LogConfig } from "#libs/kit/log.ts";
 import { renderMetrics } from "#libs/kit/metrics.ts";
@@ -45,7 +45,7 @@ export function lockDataFolder(folder: string, { noLockfile }: Pick<ReceiverConf
 export async function serveWrites(receiver: ReceiverConfig, host: Host, env: Env): Promise<Address> {
   const peer = host.peer("receiver");
   const ready = (): Promise<string[]> => peer.call("trouble", undefined);
-  const server = createHttpServer(
+  const server = await createHttpServer(
     env,
     { metrics: () => renderMetrics(env.metrics, host), profiling: false },
     ready,
@@ -64,26 +64,29 @@ export async function startReceive(
   const bucket = readBucketConfig(config.objstoreConfig, config.objstoreConfigFile);
   lockDataFolder(resolve(config.tsdbPath), config, env);
   let host: Host | undefined;
-  const ready = async (): Promise<string[]> =>
-    host === undefined ? ["heads: being opened"] : host.peer("receiver").call("trouble", undefined);
-  const admin = createHttpServer(
-    env,
-    { metrics: () => renderMetrics(env.metrics, host), profiling: false },
-    ready,
-    1 << 20,
-  );
-  addFormParser(admin.app);
-  addAdminRoutes(
-    admin.app,
-    peerOf(() => host, "receiver"),
-    config,
-  );
-  const http = await admin.listen(config.httpAddress);
-  host = await startHost([ingestThread(config, bucket)], log, env, onDeath);
-  const grpc = await serveGrpc(config.grpcAddress, [storeGrpcService(host.peer("receiver"))], env);
-  const remoteWrite = await serveWrites(config, host, env);
+  const [started, http] = await Promise.all([
+    startHost([ingestThread(config, bucket)], log, env, onDeath).then((up) => (host = up)),
+    openAdminHttp(config, () => host, env),
+  ]);
+  const grpc = await serveGrpc(config.grpcAddress, [storeGrpcService(started.peer("receiver"))], env);
+  const remoteWrite = await serveWrites(config, started, env);
   env.log.info(
     { http: formatAddress(http), grpc: formatAddress(grpc), remoteWrite: formatAddress(remoteWrite) },
     "receive is ready",
   );
+}
+
+/** Probes, metrics and the admin API, from before the heads are open on. */
+async function openAdminHttp(
+  config: ConfigOf<typeof receiveOptions>,
+  host: () => Host | undefined,
+  env: Env,
+): Promise<Address> {
+  const ready = async (): Promise<string[]> =>
+    host()?.peer("receiver").call("trouble", undefined) ?? ["heads: being opened"];
+  const metrics = (): Promise<string> => renderMetrics(env.metrics, host());
+  const { app, listen } = await createHttpServer(env, { metrics, profiling: false }, ready, 1 << 20);
+  addFormParser(app);
+  addAdminRoutes(app, peerOf(host, "receiver"), config);
+  return listen(config.httpAddress);
 }

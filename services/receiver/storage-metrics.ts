@@ -1,5 +1,5 @@
 /** What the tenants' local blocks come to, and what upload and retention do with them, by Prometheus's and Thanos's names. */
-import { Counter, Gauge, type Registry } from "prom-client";
+import { Counter, Gauge, type Registry } from "#libs/kit/prometheus.ts";
 import type { ReceiverConfig } from "./config.ts";
 import type { TenantStore } from "./tenant-store.ts";
 

@@ -6,7 +6,7 @@
  *
  * Holds no state worth saving: on a new disk it rebuilds dataDir from the bucket.
  */
-import { Gauge } from "prom-client";
+import { Gauge } from "#libs/kit/prometheus.ts";
 import { UnavailableError } from "#libs/kit/errors.ts";
 import { every } from "#libs/kit/every.ts";
 import type { StartComponent } from "#libs/kit/host.ts";

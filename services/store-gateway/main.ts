@@ -2,7 +2,7 @@
 import type { Env } from "#libs/kit/env.ts";
 import { createHttpServer } from "#libs/kit/admin-server.ts";
 import { BadRequestError } from "#libs/kit/errors.ts";
-import { serveGrpc } from "#libs/kit/grpc.ts";
+import { serveGrpc } from "#libs/kit/grpc-port.ts";
 import { type ComponentSpec, type Host, startHost } from "#libs/kit/host.ts";
 import type { LogConfig } from "#libs/kit/log.ts";
 import { renderMetrics } from "#libs/kit/metrics.ts";
@@ -35,7 +35,7 @@ export async function startStore(
     throw new BadRequestError("store needs a bucket: give --objstore.config or --objstore.config-file");
   let host: Host | undefined;
   const ready = async (): Promise<string[]> => (host === undefined ? ["blocks: first sync under way"] : []);
-  const admin = createHttpServer(
+  const admin = await createHttpServer(
     env,
     { metrics: () => renderMetrics(env.metrics, host), profiling: false },
     ready,

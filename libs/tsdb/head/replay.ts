@@ -1,12 +1,12 @@
 /** Reads a log, checkpoint first, record by record, past whatever is damaged; damage is logged by file and offset. */
 import { join } from "node:path";
-import type { Logger } from "pino";
 import { messageOf } from "#libs/kit/errors.ts";
 import { truncateFile } from "../files.ts";
 import { type Damage, readWal } from "../wal/reader.ts";
 import { segmentName } from "../wal/writer.ts";
 import type { LogPosition } from "./snapshot.ts";
 import { lastCheckpoint } from "./truncate-wal.ts";
+import type { Logger } from "#libs/kit/log.ts";
 
 /**
  * Calls `onRecord` for the records of all segments of `folder` below `current`, the one being written, or for those

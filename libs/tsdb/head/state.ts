@@ -4,7 +4,7 @@
  * samples give equal chunks.
  */
 import { join } from "node:path";
-import type { Logger } from "pino";
+import type { Logger } from "#libs/kit/log.ts";
 import type { Histogram } from "#libs/model/histogram.ts";
 import type { Labels } from "#libs/model/labels.ts";
 import { CorruptionError } from "#libs/kit/errors.ts";

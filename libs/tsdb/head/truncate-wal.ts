@@ -5,8 +5,8 @@
 import { existsSync, readdirSync, renameSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { Logger } from "pino";
 import { messageOf } from "#libs/kit/errors.ts";
+import type { Logger } from "#libs/kit/log.ts";
 import { Slices } from "#libs/kit/slices.ts";
 import { syncFolder } from "../files.ts";
 import { readHistogramRecord } from "../wal/histogram-records.ts";
