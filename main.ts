@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { Command, CommanderError, Option as Flag } from "commander";
 import { BUILD } from "#libs/kit/build.ts";
 import { createEnv, type Env } from "#libs/kit/env.ts";
-import { BadRequestError, messageOf } from "#libs/kit/errors.ts";
+import { BadRequestError, messageOf, UnavailableError } from "#libs/kit/errors.ts";
 import { createLog, type LogConfig, type LogFormat } from "#libs/kit/log.ts";
 import { registerProcessMetrics } from "#libs/kit/metrics.ts";
 import {
@@ -147,7 +147,8 @@ async function runUntilStopped(
       resolve();
     };
     start(env, onDeath).catch((err: unknown) => {
-      if (err instanceof BadRequestError) log.error(messageOf(err));
+      // Theirs to put right, and said in full by the message: an address or a folder in use.
+      if (err instanceof BadRequestError || err instanceof UnavailableError) log.error(messageOf(err));
       else log.fatal({ err }, "start failed");
       code = err instanceof BadRequestError ? 2 : 1;
       resolve();
