@@ -61,11 +61,10 @@ class Outbox {
 
   /** What is held goes with it. */
   send(message: Message, transfer: readonly Transferable[] = []): void {
-    const messages = [...this.#held, message];
-    const moved = [...this.#transfer, ...transfer];
+    this.#port.postMessage([...this.#held, message], [...this.#transfer, ...transfer]);
+    // Not before: where the message cannot be cloned, an error takes its place.
     this.#held = [];
     this.#transfer = [];
-    this.#port.postMessage(messages, moved);
   }
 
   /** As `send`, but a small one waits until promises have nothing more to do. */

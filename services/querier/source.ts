@@ -135,21 +135,19 @@ export class StoreSource implements DataSource {
 
   async series(query: LabelQuery, options: SourceOptions, signal: AbortSignal): Promise<Answer<readonly Labels[]>> {
     const warnings = new Set<string>();
-    const lists: Labels[][] = [];
+    const found: Labels[] = [];
     for (const request of this.#labelRequests(query, options)) {
       const reader = new FrameReader();
-      const list: Labels[] = [];
-      lists.push(list);
       for await (const item of this.#store.series({ ...request, skipChunks: true }, signal)) {
         if (item.kind === "warning") {
           warnings.add(item.text);
           continue;
         }
         reader.enter(item.frame);
-        while (reader.next()) if (!reader.continues) list.push(reader.labels());
+        while (reader.next()) if (!reader.continues) found.push(reader.labels());
       }
     }
-    const found = lists.length === 1 ? lists[0]! : lists.flat().sort(compareLabels);
+    found.sort(compareLabels);
     // The same from several selectors, or from one frame and the next.
     const values = found.filter((labels, i) => i === 0 || !equalLabels(found[i - 1]!, labels));
     return { values, warnings: [...warnings] };
