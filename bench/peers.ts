@@ -179,9 +179,13 @@ export function post(agent: Agent, server: Server, body: Uint8Array): Promise<vo
   });
 }
 
-/** Asks the query API, without VictoriaMetrics's cache. @throws when it does not succeed. */
+/**
+ * Asks the query API, without VictoriaMetrics's cache. Uncompressed: the others would compress what they answer, we do
+ * not. @throws when it does not succeed.
+ */
 export async function ask(server: Server, path: string, params: Readonly<Record<string, string>>): Promise<string> {
-  const answer = await fetch(`${server.query}/${path}?${new URLSearchParams({ ...params, nocache: "1" }).toString()}`);
+  const url = `${server.query}/${path}?${new URLSearchParams({ ...params, nocache: "1" }).toString()}`;
+  const answer = await fetch(url, { headers: { "accept-encoding": "identity" } });
   const text = await answer.text();
   if (!answer.ok) throw new Error(`${server.name}: ${text.slice(0, 300)}`);
   return text;

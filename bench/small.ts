@@ -1,7 +1,6 @@
 /**
  * What the smallest queries of a dashboard cost a whole process: one after the other over a connection that stays open,
- * from the head and from blocks. In microseconds of CPU by /proc, over rounds in turn. Where the client takes gzip, as
- * here, Prometheus and VictoriaMetrics compress.
+ * from the head and from blocks. In microseconds of CPU by /proc, over rounds in turn.
  */
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
