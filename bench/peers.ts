@@ -46,6 +46,7 @@ function program(name: string, folder: string, port: number, writePort: number):
     const flags = [
       // As the `cairn` script starts it.
       "--max-semi-space-size=2",
+      "--initial-old-space-size=32",
       MAIN,
       "all",
       `--data-dir=${folder}`,

@@ -7,6 +7,7 @@ import { type Labels, labelValue, METRIC_NAME, quoteGo } from "#libs/model/label
 import { type MixedKernel, type MixedWindow, splitSeries } from "../functions/mixed-window.ts";
 import { RANGE_FUNCTIONS, type RangeFunction } from "../functions/over-time.ts";
 import type { CallExpr, MatrixSelector, RangeBorders, Subquery } from "../parser/ast.ts";
+import { releaseRows } from "../scan-pool.ts";
 import { FLOAT, setFloat, setHistogram, stepTime, type Tile } from "../tile.ts";
 import type { EvalContext } from "./context.ts";
 import { evaluateScalar } from "./evaluator.ts";
@@ -41,7 +42,10 @@ export async function* rangeFunction(
   if (context.scanPool !== undefined && range.kind === "matrix" && bordered === undefined && params.length === 0) {
     for await (const part of scanBatches(range, scan, context)) {
       if (Symbol.iterator in part) yield* output.walk(part, undefined);
-      else yield output.rows(part);
+      else {
+        yield output.rows(part);
+        releaseRows(part.rows);
+      }
     }
   } else {
     for await (const batch of rangeBatches(range, call.func, context)) {

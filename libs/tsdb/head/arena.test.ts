@@ -33,7 +33,7 @@ class Both {
 
 function read(arena: Arena, last: number, bits: number): Uint8Array {
   const bytes = new Uint8Array(5 + ((bits + 7) >>> 3));
-  arena.read(last, bits, bytes, 5);
+  arena.read(last, bits, 0, bytes, 5);
   return bytes.slice(5 + XOR_HEADER_BYTES);
 }
 

@@ -21,8 +21,37 @@ const SLAB_BLOCKS_BITS = 20 - BLOCK_BITS;
 const SLABS_MAX = 4096;
 const NONE = 0xffffffff;
 
+/** Chunks to read: last block, bytes, bits, samples and target of each. */
+export class ChainReads {
+  words: Uint32Array<ArrayBuffer>;
+  count = 0;
+
+  constructor(capacity: number) {
+    this.words = new Uint32Array(READ_WORDS * capacity);
+  }
+
+  add(last: number, bits: number, samples: number, target: number): void {
+    const w = READ_WORDS * this.count++;
+    if (w === this.words.length) {
+      const larger = new Uint32Array(2 * w);
+      larger.set(this.words);
+      this.words = larger;
+    }
+    const { words } = this;
+    words[w] = last;
+    words[w + 1] = (bits + 7) >>> 3;
+    words[w + 2] = bits;
+    words[w + 3] = samples;
+    words[w + 4] = target;
+  }
+}
+
+const READ_WORDS = 5;
+/** Chunks that are read together: a block of each fits the processor's first cache. */
+const READ_TOGETHER = 128;
+
 export class Arena {
-  readonly #slabs: Uint8Array[] = [];
+  readonly #slabs: Buffer[] = [];
   /** The same memory. */
   readonly #words: Uint32Array[] = [];
   /** The first free block; each names the next. */
@@ -33,6 +62,8 @@ export class Arena {
   /** Chains released while someone read. */
   #limbo: number[] = [];
   readonly #scratch = new Uint8Array(2 * XOR_SAMPLE_BYTES_MAX);
+  /** Keeps what `#look` loads from being optimized away. */
+  #looked = 0;
 
   get bytes(): number {
     return this.#slabs.length * SLAB_BYTES;
@@ -50,7 +81,7 @@ export class Arena {
       block = this.#count++;
       if (block >>> SLAB_BLOCKS_BITS === this.#slabs.length) {
         if (this.#slabs.length === SLABS_MAX) throw new LimitError("the head's open chunks have reached 4 GiB");
-        const slab = new Uint8Array(SLAB_BYTES);
+        const slab = Buffer.from(new ArrayBuffer(SLAB_BYTES));
         this.#slabs.push(slab);
         this.#words.push(new Uint32Array(slab.buffer));
       }
@@ -140,19 +171,60 @@ export class Arena {
     return last;
   }
 
-  /** Copies the chunk of `bits` bits whose last block is `last` to `target[at, …)`; what is behind its bits is zero. */
-  read(last: number, bits: number, target: Uint8Array, at: number): void {
-    const length = (bits + 7) >>> 3;
-    let block = last;
-    for (let from = Math.floor((length - 1) / DATA_BYTES) * DATA_BYTES; ; from -= DATA_BYTES) {
-      const slab = this.#slabs[block >>> SLAB_BLOCKS_BITS]!;
-      copy(slab, dataAt(block), target, at + from, Math.min(DATA_BYTES, length - from));
-      if (from === 0) break;
-      block = this.#linkOf(block);
-    }
-    // Of an older record, the last byte may hold bits of later samples.
-    if ((bits & 7) !== 0) target[at + length - 1]! &= 0xff00 >>> (bits & 7);
+  /** Copies the chunk of `bits` bits and `samples` samples whose last block is `last` to `target[at, …)`, as it is stored. */
+  read(last: number, bits: number, samples: number, target: Uint8Array, at: number): void {
+    const one = new ChainReads(1);
+    one.add(last, bits, samples, at);
+    this.readAll(one, target);
   }
+
+  /**
+   * The same of many chunks; empties `reads`. Most of the time goes to waiting for blocks, so those of all chains are
+   * asked for before the first is copied: half the time for 20,000 chunks of 560 bytes (bench/query-head.ts).
+   */
+  readAll(reads: ChainReads, target: Uint8Array): void {
+    const { words, count } = reads;
+    for (let first = 0; first < count; first += READ_TOGETHER) {
+      const end = Math.min(first + READ_TOGETHER, count);
+      while (this.#readBlocks(words, first, end, target)) continue;
+    }
+    for (let w = 0; w < READ_WORDS * count; w += READ_WORDS)
+      complete(target, words[w + 4]!, words[w + 2]!, words[w + 3]!);
+    reads.count = 0;
+  }
+
+  /** Copies the last block of each chain that is not copied. @returns whether there are more. */
+  #readBlocks(words: Uint32Array, first: number, end: number, target: Uint8Array): boolean {
+    for (let w = READ_WORDS * first; w < READ_WORDS * end; w += READ_WORDS)
+      if (words[w + 1]! > 0) this.#look(words[w]!);
+    let hasMore = false;
+    for (let w = READ_WORDS * first; w < READ_WORDS * end; w += READ_WORDS) {
+      const length = words[w + 1]!;
+      if (length === 0) continue;
+      const block = words[w]!;
+      const from = Math.floor((length - 1) / DATA_BYTES) * DATA_BYTES;
+      const data = dataAt(block);
+      this.#slabs[block >>> SLAB_BLOCKS_BITS]!.copy(target, words[w + 4]! + from, data, data + length - from);
+      words[w] = this.#linkOf(block);
+      words[w + 1] = from;
+      hasMore ||= from > 0;
+    }
+    return hasMore;
+  }
+
+  /** Loads the cache lines of a block, which need not begin at one. */
+  #look(block: number): void {
+    const slab = this.#words[block >>> SLAB_BLOCKS_BITS]!;
+    const at = dataAt(block) >>> 2;
+    this.#looked ^= slab[at]! ^ slab[at + 16]! ^ slab[at + 31]!;
+  }
+}
+
+/** Writes the count in front; of an older record, the last byte may hold bits of later samples. */
+function complete(target: Uint8Array, at: number, bits: number, samples: number): void {
+  target[at] = samples >>> 8;
+  target[at + 1] = samples;
+  if ((bits & 7) !== 0) target[at + (bits >>> 3)]! &= 0xff00 >>> (bits & 7);
 }
 
 /** Offset of a block's data in its slab. */

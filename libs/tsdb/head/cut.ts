@@ -8,7 +8,6 @@ import type { Chunk } from "../chunk/encoding.ts";
 import { rangeEnd } from "./chunk-end.ts";
 import { type PackedSymbols, SymbolPacker } from "../index/packed-symbols.ts";
 import { FrameBuilder, FrameReader } from "../series/frame.ts";
-import { ChunkReads } from "./chunk-files.ts";
 import { mergeChunks } from "./merge-chunks.ts";
 import { seriesNames } from "./metric-metadata.ts";
 import { ReadView, readFullChunk } from "./read-view.ts";
@@ -39,7 +38,6 @@ export async function cutRange(
   const slots = await sortByLabels(series, candidates, slices);
   const identity = { ulid, minTime: mint, maxTime: end, compaction: { level: 1, sources: [ulid] } };
   const builder = new FrameBuilder();
-  const reads = new ChunkReads(BATCH_SERIES);
   const batch = new FrameReader();
   let from = 0;
   let to = 0;
@@ -48,11 +46,11 @@ export async function cutRange(
     const view = new ReadView(series, slots.subarray(i, i + BATCH_SERIES), state.files, undefined, state.tombstones);
     try {
       for (let k = 0; k < view.slots.length && builder.dataBytes < BATCH_BYTES; k++) {
-        view.addChunks(k, { mint: -Infinity, maxt: end - 1, skipChunks: false }, builder, reads);
+        view.addChunks(k, { mint: -Infinity, maxt: end - 1, skipChunks: false }, builder);
         builder.endSeries();
         if (slices.due) await slices.breathe();
       }
-      await slices.run(state.files.readSteps(reads, builder.bytes));
+      await slices.run(view.readSteps(builder.bytes));
       from = i;
       to = i + builder.seriesCount;
       batch.enter(builder.take());

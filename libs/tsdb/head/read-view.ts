@@ -7,8 +7,10 @@ import type { Interval } from "../block/cut-chunks.ts";
 import { type Chunk, ENCODING } from "../chunk/encoding.ts";
 import type { SeriesQuery } from "../select.ts";
 import type { FrameBuilder } from "../series/frame.ts";
-import type { ChunkReads, HeadChunkFiles } from "./chunk-files.ts";
+import { ChainReads } from "./arena.ts";
+import { ChunkReads, type HeadChunkFiles } from "./chunk-files.ts";
 import type { LateSeries, OutOfOrder } from "./out-of-order.ts";
+import type { StreamIds } from "./stream-ids.ts";
 import { mergeChunks } from "./merge-chunks.ts";
 import type { FullChunk } from "./full-chunks.ts";
 import type { HeadSeries } from "./series.ts";
@@ -16,6 +18,9 @@ import { SnapshotRecord } from "./series-record.ts";
 import type { Tombstones } from "./tombstones.ts";
 
 type ChunkQuery = Pick<SeriesQuery, "mint" | "maxt" | "skipChunks" | "newestOnly">;
+
+/** For as many chunks a view has room at first. */
+const READS = 4096;
 
 export class ReadView {
   readonly series: HeadSeries;
@@ -27,6 +32,9 @@ export class ReadView {
   readonly #late = new Map<number, LateSeries>();
   /** Of the full chunks of the series being added, newest first. */
   readonly #places: number[] = [];
+  /** Of the chunks that were added, those not read yet. */
+  readonly #fileReads: ChunkReads;
+  readonly #openReads: ChainReads;
   readonly #tombstones: ReadonlyMap<number, readonly Interval[]>;
 
   /** Takes the view, without late samples where `late` is undefined; `release` must follow. */
@@ -40,6 +48,9 @@ export class ReadView {
     this.series = series;
     this.slots = slots;
     this.#files = files;
+    const capacity = Math.min(READS, Math.max(1, slots.length));
+    this.#fileReads = new ChunkReads(capacity);
+    this.#openReads = new ChainReads(capacity);
     series.arena.hold();
     files.hold();
     this.#records = new SnapshotRecord(series.snapshot(slots));
@@ -55,13 +66,14 @@ export class ReadView {
   release(): void {
     this.series.arena.letGo();
     this.#files.letGo();
+    this.#records.release();
   }
 
   /**
-   * Adds the chunks of series `i` in range to `builder`, without overlap; those in files are left to `reads`.
+   * Adds the chunks of series `i` in range to `builder`, without overlap; their bytes may be left to `readSteps`.
    * @returns false when there are none, and nothing was added.
    */
-  addChunks(i: number, query: ChunkQuery, builder: FrameBuilder, reads: ChunkReads): boolean {
+  addChunks(i: number, query: ChunkQuery, builder: FrameBuilder): boolean {
     const { mint, maxt, skipChunks } = query;
     const late = this.#late.get(i);
     const deleted = this.#tombstones.size === 0 ? undefined : this.#tombstones.get(this.#refOf(i));
@@ -90,7 +102,7 @@ export class ReadView {
       const k = places[n]!;
       const length = full.length(k);
       const at = builder.reserveChunk(full.mint(k), full.maxt(k), full.encoding(k), length);
-      reads.add(full.file(k), full.offset(k), length, at);
+      this.#fileReads.add(full.file(k), full.offset(k), length, at);
     }
     if (!open) return true;
     const object = this.#objects.get(i);
@@ -103,9 +115,20 @@ export class ReadView {
         ENCODING.XOR,
         this.#records.openBytes(i),
       );
-      this.#records.copyXor(i, this.series.arena, builder.bytes, at);
+      this.#records.readXor(i, this.#openReads, at);
     }
     return true;
+  }
+
+  addLabels(i: number, builder: FrameBuilder, ids: StreamIds): void {
+    this.series.addLabels(this.#records.labels(i), builder, ids);
+  }
+
+  /** Reads the bytes of chunks that were added, into `target`, the builder's; by steps. */
+  *readSteps(target: Uint8Array): Generator<void> {
+    this.series.arena.readAll(this.#openReads, target);
+    yield;
+    yield* this.#files.readSteps(this.#fileReads, target);
   }
 
   /** Chunks of series `i` that reach into [mint, maxt], ascending and without overlap, deletions applied. */
@@ -139,7 +162,9 @@ export class ReadView {
 
   #openXor(i: number): Chunk {
     const data = new Uint8Array(this.#records.openBytes(i));
-    this.#records.copyXor(i, this.series.arena, data, 0);
+    const one = new ChainReads(1);
+    this.#records.readXor(i, one, 0);
+    this.series.arena.readAll(one, data);
     return { mint: this.#records.openMint(i), maxt: this.#records.lastTime(i), encoding: ENCODING.XOR, data };
   }
 

@@ -10,7 +10,7 @@
 import { ENCODING } from "../chunk/encoding.ts";
 import { appendXor, emptyXorState, XOR_HEADER_BYTES, XOR_SAMPLE_BYTES_MAX } from "../chunk/xor.ts";
 import type { FrameBuilder } from "../series/frame.ts";
-import type { Arena } from "./arena.ts";
+import type { ChainReads } from "./arena.ts";
 
 export const DOUBLES = 8;
 export const WORDS = 16;
@@ -30,20 +30,30 @@ export const XOR = 1;
 export const OBJECT = 2;
 export const STORED = 3;
 
-const ONE_SAMPLE = new Uint8Array(XOR_HEADER_BYTES + XOR_SAMPLE_BYTES_MAX);
-
 /** A slot's record in a snapshot of `HeadSeries.snapshot`. */
 export class SnapshotRecord {
-  readonly #doubles: Float64Array;
+  readonly #doubles: Float64Array<ArrayBuffer>;
   readonly #words: Uint32Array;
+  /** A chunk of one sample. */
+  readonly #one = emptyXorState(new Uint8Array(XOR_HEADER_BYTES + XOR_SAMPLE_BYTES_MAX));
 
-  constructor({ doubles, words }: { readonly doubles: Float64Array; readonly words: Uint32Array }) {
+  constructor({ doubles, words }: { readonly doubles: Float64Array<ArrayBuffer>; readonly words: Uint32Array }) {
     this.#doubles = doubles;
     this.#words = words;
   }
 
+  /** Gives its memory back at once: a megabyte a query would call the collector every few queries. */
+  release(): void {
+    this.#doubles.buffer.transfer(0);
+  }
+
   fullList(i: number): number {
     return this.#words[i * WORDS + FULL]!;
+  }
+
+  /** Where the series' label ids are. */
+  labels(i: number): number {
+    return this.#words[i * WORDS + LABELS]!;
   }
 
   /** Whether the open chunk is an XOR chunk. */
@@ -71,24 +81,33 @@ export class SnapshotRecord {
   /** Adds the newest sample of an open XOR chunk as a chunk of its own: nothing needs decoding (bench/query-head.ts). */
   addNewest(i: number, builder: FrameBuilder): void {
     const time = this.lastTime(i);
-    const low = this.#words[i * WORDS + VALUE_WORD]! | 0;
-    const high = this.#words[i * WORDS + VALUE_WORD + 1]! | 0;
-    const xor = emptyXorState(ONE_SAMPLE);
-    appendXor(xor, time, low, high);
-    ONE_SAMPLE[1] = 1;
-    builder.chunk(time, time, ENCODING.XOR, ONE_SAMPLE, 0, xor.bitAt >>> 3);
+    const one = this.#one;
+    // Most series were last written at the same time: all but the value is the same.
+    if (one.count === 0 || one.time !== time) {
+      one.bitAt = XOR_HEADER_BYTES * 8;
+      one.count = 0;
+      appendXor(one, time, 0, 0);
+      one.bytes[1] = 1;
+    }
+    const { bytes } = one;
+    const length = one.bitAt >>> 3;
+    const at = builder.reserveChunk(time, time, ENCODING.XOR, length);
+    const target = builder.bytes;
+    for (let k = 0; k < length - 8; k++) target[at + k] = bytes[k]!;
+    putBigEndian(target, at + length - 8, this.#words[i * WORDS + VALUE_WORD + 1]!);
+    putBigEndian(target, at + length - 4, this.#words[i * WORDS + VALUE_WORD]!);
   }
 
-  /** Copies the open XOR chunk into `target` at `at`. */
-  copyXor(i: number, arena: Arena, target: Uint8Array, at: number): void {
-    copyXor(arena, this.#words, i * WORDS, target, at);
+  /** Adds the open XOR chunk to `reads`, for `target`. */
+  readXor(i: number, reads: ChainReads, target: number): void {
+    const w = i * WORDS;
+    reads.add(this.#words[w + BLOCK]!, this.#words[w + BITS]!, this.#words[w + STATE]! & 0xffff, target);
   }
 }
 
-/** Copies the open chunk of the record at `words[w]` as it would be stored, with its count in front. */
-export function copyXor(arena: Arena, words: Uint32Array, w: number, target: Uint8Array, at: number): void {
-  arena.read(words[w + BLOCK]!, words[w + BITS]!, target, at);
-  const count = words[w + STATE]! & 0xffff;
-  target[at] = count >>> 8;
-  target[at + 1] = count;
+function putBigEndian(target: Uint8Array, at: number, word: number): void {
+  target[at] = word >>> 24;
+  target[at + 1] = word >>> 16;
+  target[at + 2] = word >>> 8;
+  target[at + 3] = word;
 }

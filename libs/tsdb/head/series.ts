@@ -14,7 +14,6 @@ import {
   BITS,
   BLOCK,
   CHUNK_MINT,
-  copyXor,
   DELTA,
   DOUBLES,
   FULL,
@@ -30,6 +29,7 @@ import {
   WORDS,
   XOR,
 } from "./series-record.ts";
+import type { StreamIds } from "./stream-ids.ts";
 import { HeadSymbols } from "./symbols.ts";
 
 /** An open chunk that is an object. */
@@ -96,12 +96,11 @@ export class HeadSeries {
     return this.#labelIds.subarray(at + 1, at + 1 + this.#labelIds[at]!);
   }
 
-  /** Adds the labels to the series being built; `idOf` gives the builder's id of a symbol. */
-  addLabels(slot: number, builder: FrameBuilder, idOf: (symbol: number) => number): void {
+  /** Adds the labels that a record says are at `at` to the series being built. */
+  addLabels(at: number, builder: FrameBuilder, stream: StreamIds): void {
     const ids = this.#labelIds;
-    const at = this.#words[slot * WORDS + LABELS]!;
     const last = at + ids[at]!;
-    for (let k = at + 1; k <= last; k += 2) builder.label(idOf(ids[k]!), idOf(ids[k + 1]!));
+    for (let k = at + 1; k <= last; k += 2) builder.label(stream.of(ids[k]!), stream.of(ids[k + 1]!));
   }
 
   /** The ids of the values that these series have for a label, each once. */
@@ -286,7 +285,8 @@ export class HeadSeries {
     }
     if (!this.hasOpenChunk(slot)) return undefined;
     const data = new Uint8Array(this.openBytes(slot));
-    copyXor(this.arena, this.#words, slot * WORDS, data, 0);
+    const w = slot * WORDS;
+    this.arena.read(this.#words[w + BLOCK]!, this.#words[w + BITS]!, this.openCount(slot), data, 0);
     return { mint: this.openMint(slot), maxt: this.lastTime(slot), encoding: ENCODING.XOR, data };
   }
 
@@ -369,7 +369,10 @@ export class HeadSeries {
   }
 
   /** Copies of what appends change, of the slots a reader wants: see `ReadView`. */
-  snapshot(slots: Uint32Array): { readonly doubles: Float64Array; readonly words: Uint32Array } {
+  snapshot(slots: Uint32Array): {
+    readonly doubles: Float64Array<ArrayBuffer>;
+    readonly words: Uint32Array<ArrayBuffer>;
+  } {
     const doubles = new Float64Array(slots.length * DOUBLES);
     const words = new Uint32Array(doubles.buffer);
     for (let i = 0; i < slots.length; i++) {

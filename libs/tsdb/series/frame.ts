@@ -148,9 +148,8 @@ export class FrameBuilder {
   reserveChunk(mint: number, maxt: number, encoding: number, length: number): number {
     const at = this.#dataLength;
     if (at + length + DECODE_SLACK > this.#data.length) {
-      const larger = new Uint8Array(Math.max(this.#data.length * 4, this.#dataBytes, at + length + DECODE_SLACK));
-      larger.set(this.#data.subarray(0, at));
-      this.#data = larger;
+      const bytes = Math.max(this.#data.length * 4, this.#dataBytes, at + length + DECODE_SLACK);
+      this.#data = new Uint8Array(this.#data.buffer.transfer(bytes));
     }
     this.#dataLength = at + length;
     if (this.#chunkCount === this.#mints.length) {
