@@ -37,7 +37,7 @@ export async function cutRange(
   const candidates = countingFrom(0, series.count);
   const slots = await sortByLabels(series, candidates, slices);
   const identity = { ulid, minTime: mint, maxTime: end, compaction: { level: 1, sources: [ulid] } };
-  const builder = new FrameBuilder();
+  const builder = new FrameBuilder(BATCH_BYTES + (1 << 20));
   const batch = new FrameReader();
   let from = 0;
   let to = 0;

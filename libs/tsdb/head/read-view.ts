@@ -126,8 +126,7 @@ export class ReadView {
 
   /** Reads the bytes of chunks that were added, into `target`, the builder's; by steps. */
   *readSteps(target: Uint8Array): Generator<void> {
-    this.series.arena.readAll(this.#openReads, target);
-    yield;
+    yield* this.series.arena.readSteps(this.#openReads, target);
     yield* this.#files.readSteps(this.#fileReads, target);
   }
 
@@ -164,7 +163,8 @@ export class ReadView {
     const data = new Uint8Array(this.#records.openBytes(i));
     const one = new ChainReads(1);
     this.#records.readXor(i, one, 0);
-    this.series.arena.readAll(one, data);
+    const steps = this.series.arena.readSteps(one, data);
+    while (steps.next().done !== true) continue;
     return { mint: this.#records.openMint(i), maxt: this.#records.lastTime(i), encoding: ENCODING.XOR, data };
   }
 

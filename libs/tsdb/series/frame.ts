@@ -74,10 +74,12 @@ export class FrameBuilder {
   /** Empty until the next chunk comes, which may be never. */
   #data = new Uint8Array(0);
   /** Bytes to begin the next frame with. */
-  #dataBytes = 2048;
+  #dataBytes: number;
   #dataLength = 0;
 
-  constructor() {
+  /** `dataBytes`: room for chunks before a frame grows, which to tens of megabytes is felt as a pause. */
+  constructor(dataBytes = 2048) {
+    this.#dataBytes = dataBytes;
     // Small at first: most streams are one small frame.
     const columns = new Columns(4 * FIRST_LABELS + 29 * FIRST_ITEMS);
     this.#mints = columns.float64(FIRST_ITEMS);
@@ -148,8 +150,12 @@ export class FrameBuilder {
   reserveChunk(mint: number, maxt: number, encoding: number, length: number): number {
     const at = this.#dataLength;
     if (at + length + DECODE_SLACK > this.#data.length) {
-      const bytes = Math.max(this.#data.length * 4, this.#dataBytes, at + length + DECODE_SLACK);
-      this.#data = new Uint8Array(this.#data.buffer.transfer(bytes));
+      const factor = this.#data.length < GROWN_FAST_MAX ? 4 : 2;
+      const before = this.#data;
+      // `transfer` to a larger one would write zeros into all of it: a pause of 0.4 s where it has 128 MB.
+      this.#data = new Uint8Array(Math.max(before.length * factor, this.#dataBytes, at + length + DECODE_SLACK));
+      copyBytes(before, 0, at, this.#data, 0);
+      before.buffer.transfer(0);
     }
     this.#dataLength = at + length;
     if (this.#chunkCount === this.#mints.length) {
@@ -253,6 +259,8 @@ export class FrameBuilder {
 const FIRST_LABELS = 256;
 /** Series and chunks. */
 const FIRST_ITEMS = 32;
+/** Smaller buffers grow to four times their size, others to twice. */
+const GROWN_FAST_MAX = 1 << 20;
 /** Less is copied rather than given away. */
 const COPIED_BYTES_MAX = 1 << 14;
 
