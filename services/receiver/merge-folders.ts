@@ -1,9 +1,9 @@
 /**
- * Merges blocks of the local disk: on this thread, or on one that lives as long as the merge does, so that writes and
- * queries do not wait for it.
+ * Merges blocks of the local disk: on this thread, or on one that lives while there is something to merge, so that writes
+ * and queries do not wait for it.
  */
-import { Worker } from "node:worker_threads";
-import { errorFromWire, type WireError } from "#libs/kit/errors.ts";
+import { type MessagePort, Worker } from "node:worker_threads";
+import { RpcClient } from "#libs/kit/rpc.ts";
 import { openBlockFolder } from "#libs/tsdb/block/bytes.ts";
 import type { BlockMeta } from "#libs/tsdb/block/meta.ts";
 import { mergeBlocks } from "#libs/tsdb/compact/merge-blocks.ts";
@@ -39,23 +39,48 @@ export const mergeHere: MergeFolders = async ({ sources, ...target }, signal) =>
   }
 };
 
-/** What merge-worker.ts says at its end. */
-export type MergeAnswer = { readonly outcome: MergeOutcome } | { readonly error: WireError };
+/** A thread without work ends after so long, and its memory with it: to start one costs as much as a small merge. */
+const IDLE_MS = 10_000;
 
-export const mergeInThread: MergeFolders = (job, signal) =>
-  new Promise((resolve, reject) => {
-    signal.throwIfAborted();
-    const worker = new Worker(new URL("./merge-worker.ts", import.meta.url), { name: "merge", workerData: job });
-    // It removes what it has begun to write.
-    const stop = (): void => worker.postMessage("stop");
-    signal.addEventListener("abort", stop, { once: true });
-    worker.once("message", (answer: MergeAnswer) => {
-      if ("outcome" in answer) resolve(answer.outcome);
-      else reject(errorFromWire(answer.error));
+/** Merges on a thread of its own, which is started when there is something to merge. */
+export function mergesInThread(): MergeFolders {
+  let thread: MergeThread | undefined;
+  return async (job, signal) => {
+    if (thread === undefined || thread.hasEnded) thread = new MergeThread();
+    return thread.merge(job, signal);
+  };
+}
+
+class MergeThread {
+  readonly #worker = new Worker(new URL("./merge-worker.ts", import.meta.url), { name: "merge" });
+  readonly #rpc = new RpcClient(this.#worker as unknown as MessagePort, "thread merge");
+  readonly #death: Promise<never>;
+  #underWay = 0;
+  #idle: NodeJS.Timeout | undefined;
+  hasEnded = false;
+
+  constructor() {
+    this.#death = new Promise((_, reject) => {
+      this.#worker.once("error", reject);
+      this.#worker.once("exit", (code) => reject(new Error(`the thread that merges blocks ended with ${code}`)));
     });
-    worker.once("error", reject);
-    worker.once("exit", (code) => {
-      signal.removeEventListener("abort", stop);
-      reject(new Error(`the thread that merges blocks ended with ${code}`)); // unless it has answered
-    });
-  });
+    // It is met by the merges under way, if there are any.
+    this.#death.catch(() => (this.hasEnded = true));
+    this.#worker.unref();
+  }
+
+  async merge(job: MergeJob, signal: AbortSignal): Promise<MergeOutcome> {
+    clearTimeout(this.#idle);
+    this.#underWay++;
+    try {
+      return await Promise.race([this.#rpc.call<MergeOutcome>("merge", job, signal), this.#death]);
+    } finally {
+      if (--this.#underWay === 0) this.#idle = setTimeout(() => this.#end(), IDLE_MS).unref();
+    }
+  }
+
+  #end(): void {
+    this.hasEnded = true;
+    void this.#worker.terminate();
+  }
+}

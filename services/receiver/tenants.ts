@@ -16,7 +16,7 @@ import type { ReceiverConfig } from "./config.ts";
 import { Shipper } from "./shipper.ts";
 import { type StorageMetrics, storageMetrics } from "./storage-metrics.ts";
 import type { LocalBlock } from "./local-blocks.ts";
-import { mergeInThread } from "./merge-folders.ts";
+import { mergesInThread } from "./merge-folders.ts";
 import { TenantStore } from "./tenant-store.ts";
 
 const BLOCK_RANGE_MS = 2 * 3_600_000;
@@ -32,6 +32,7 @@ export class Tenants {
   readonly #bucket: Bucket | undefined;
   readonly #env: Env;
   readonly #metrics: StorageMetrics;
+  readonly #merge = mergesInThread();
   readonly #ranges: readonly number[];
   #compacting: Promise<void> | undefined;
   /** Tenants whose blocks are not merged before a time. */
@@ -105,7 +106,7 @@ export class Tenants {
       exemplarsMax,
       noLockfile,
       log,
-      merge: mergeInThread,
+      merge: this.#merge,
     };
     const store = TenantStore.open(tenant, folder, external, options, this.#env);
     this.#stores.set(tenant, store);

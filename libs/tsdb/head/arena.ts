@@ -62,8 +62,7 @@ export class Arena {
   /** Chains released while someone read. */
   #limbo: number[] = [];
   readonly #scratch = new Uint8Array(2 * XOR_SAMPLE_BYTES_MAX);
-  /** Keeps what `#look` loads from being optimized away. */
-  #looked = 0;
+  #looked = 0; // oxlint-disable-line no-unused-private-class-members -- what `#look` loads is not to be optimized away
 
   get bytes(): number {
     return this.#slabs.length * SLAB_BYTES;
