@@ -122,7 +122,8 @@ for (let run = 0; run < RUNS; run++) {
         bucket.isUp = below(3) > 0;
         await opened.tenants.maintain();
       } else {
-        // As a kill leaves it: what was acknowledged is with the kernel.
+        // As a kill leaves it: what was acknowledged is with the kernel. A copy while blocks are merged is no such moment.
+        await opened.tenants.compacted;
         const copy = headFolder();
         cpSync(opened.folder, copy, { recursive: true });
         await opened.tenants.close();
