@@ -6,17 +6,8 @@ import { silentLog } from "#libs/kit/log.ts";
 import { framesOf } from "#libs/storeapi/frames.ts";
 import type { SeriesRequest } from "#libs/storeapi/store.ts";
 import { append, headFolder, HOUR, intHistogram, MINUTE, type SeenSample, seen, T0 } from "../../test/support/head.ts";
+import { EVERYTHING } from "../../test/support/tenants.ts";
 import { TenantStore } from "./tenant-store.ts";
-
-const REQUEST: SeriesRequest = {
-  mint: 0,
-  maxt: 2e12,
-  matchers: [{ type: "=~", name: "__name__", value: ".+" }],
-  skipChunks: false,
-  withoutLabels: [],
-  limit: 0,
-  partialResponse: false,
-};
 
 let now = T0;
 const { env } = createEnv(silentLog(), () => now++, new AbortController().signal);
@@ -35,7 +26,7 @@ function open(folder: string, exemplarsMax = 0): Promise<TenantStore> {
 
 async function samplesOf(
   store: TenantStore,
-  request: SeriesRequest = REQUEST,
+  request: SeriesRequest = EVERYTHING,
 ): Promise<Record<string, readonly SeenSample[]>> {
   const series = await seen(framesOf(store.series(request, new AbortController().signal), () => undefined));
   return Object.fromEntries(series.map(({ pairs, samples }) => [pairs[1], samples]));
@@ -180,7 +171,7 @@ test("a block that a reader relies on can be read for a while after it was dropp
   try {
     await store.drop(store.blocks[0]!);
     expect((await store.info()).blocks).toEqual([]);
-    const relying = { ...REQUEST, heldBlocks: ["another tenant's", ...blocks!] };
+    const relying = { ...EVERYTHING, heldBlocks: ["another tenant's", ...blocks!] };
     expect(await samplesOf(store)).toEqual({ m: samples.slice(120) });
     expect(await samplesOf(store, relying)).toEqual({ m: samples });
     vi.advanceTimersByTime(10 * MINUTE);

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { framesOf } from "#libs/storeapi/frames.ts";
 import type { SeriesRequest } from "#libs/storeapi/store.ts";
 import { append, headFolder, HOUR, MINUTE, type SeenSample, seen, T0 } from "../../test/support/head.ts";
-import { FlakyBucket, openTenants } from "../../test/support/tenants.ts";
+import { EVERYTHING, FlakyBucket, openTenants } from "../../test/support/tenants.ts";
 import type { Tenants } from "./tenants.ts";
 
 /** Hours of one series: ten are four blocks, and two hours in the head. */
@@ -97,20 +97,10 @@ test("a folder in use is refused by name, and can be opened once it is given bac
 });
 
 describe("merges of local blocks", () => {
-  const everything: SeriesRequest = {
-    mint: 0,
-    maxt: 2e12,
-    matchers: [{ type: "=~", name: "__name__", value: ".+" }],
-    skipChunks: false,
-    withoutLabels: [],
-    limit: 0,
-    partialResponse: false,
-  };
-
   async function valuesOf(tenants: Tenants, request: Partial<SeriesRequest> = {}): Promise<readonly SeenSample[]> {
     const store = await tenants.get("t");
     const { signal } = new AbortController();
-    const series = await seen(framesOf(store.series({ ...everything, ...request }, signal), () => undefined));
+    const series = await seen(framesOf(store.series({ ...EVERYTHING, ...request }, signal), () => undefined));
     expect(series).toHaveLength(1);
     return series[0]!.samples;
   }

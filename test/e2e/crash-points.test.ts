@@ -20,6 +20,12 @@ const REQUESTS = 150;
 const points = (doing: string, place: string, operations: string): string[] =>
   operations.split(" ").map((operation) => `${doing}: ${place} ${operation}`);
 
+const blockFiles = (doing: string): string[] => [
+  ...points(doing, "block chunks", "create write sync"),
+  ...points(doing, "block index", "create write sync"),
+  ...points(doing, "block meta", "create write sync rename"),
+];
+
 /** Calls that change something, by what they are part of. */
 const KINDS: Readonly<Record<string, readonly string[]>> = {
   append: points("append", "wal", "write sync"),
@@ -36,12 +42,7 @@ const KINDS: Readonly<Record<string, readonly string[]>> = {
   ].flat(),
   "segment switch": [points("append", "wal", "create"), points("cut", "wal", "write sync create")].flat(),
   checkpoint: points("cut", "checkpoint", "create write sync rename remove"),
-  "block write": [
-    points("cut", "block chunks", "create write sync"),
-    points("cut", "block index", "create write sync"),
-    points("cut", "block tombstones", "create write sync rename"),
-    points("cut", "block meta", "create write sync rename"),
-  ].flat(),
+  "block write": [blockFiles("cut"), points("cut", "block tombstones", "create write sync rename")].flat(),
   "start after half a block": [
     points("open", "block chunks", "remove"),
     points("open", "block index", "remove"),
@@ -60,9 +61,7 @@ const KINDS: Readonly<Record<string, readonly string[]>> = {
     points("delete", "block meta", "create write sync rename"),
   ].flat(),
   merge: [
-    points("merge", "block chunks", "create write sync"),
-    points("merge", "block index", "create write sync"),
-    points("merge", "block meta", "create write sync rename"),
+    blockFiles("merge"),
     points("merge", "block", "sync rename"),
     points("merge", "block to delete", "rename remove"),
   ].flat(),

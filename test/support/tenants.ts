@@ -3,10 +3,22 @@ import { createEnv, type Env } from "#libs/kit/env.ts";
 import { UnavailableError } from "#libs/kit/errors.ts";
 import { silentLog } from "#libs/kit/log.ts";
 import { resolveOptions } from "#libs/kit/options.ts";
+import type { SeriesRequest } from "#libs/storeapi/store.ts";
 import { MemoryBucket } from "#libs/objstore/memory.ts";
 import { receiverOptions } from "#services/receiver/config.ts";
 import { Tenants } from "#services/receiver/tenants.ts";
 import { headFolder, T0 } from "./head.ts";
+
+/** All series that have a name, with all samples. */
+export const EVERYTHING: SeriesRequest = {
+  mint: 0,
+  maxt: 2e12,
+  matchers: [{ type: "=~", name: "__name__", value: ".+" }],
+  skipChunks: false,
+  withoutLabels: [],
+  limit: 0,
+  partialResponse: false,
+};
 
 /** A bucket that can be made to refuse. */
 export class FlakyBucket extends MemoryBucket {

@@ -3,7 +3,7 @@
  * series would leave 11 MB of them to the collector (bench/query-head.ts: 10 % of a sum by rate).
  */
 import type { Labels } from "#libs/model/labels.ts";
-import { createTile, FIRST_TILE_SERIES, type Tile, TILE_SERIES } from "../tile.ts";
+import { createTile, FIRST_TILE_SERIES, type Tile, tileRows } from "../tile.ts";
 
 export class TileFiller {
   readonly #steps: number;
@@ -14,8 +14,7 @@ export class TileFiller {
 
   constructor(steps: number) {
     this.#steps = steps;
-    // 64 KiB of values: with many steps fewer series.
-    this.#capacityMax = Math.max(1, Math.min(steps === 1 ? 4096 : TILE_SERIES, Math.floor(65_536 / steps)));
+    this.#capacityMax = tileRows(steps);
     this.#capacity = Math.min(FIRST_TILE_SERIES, this.#capacityMax);
     this.#tile = createTile(this.#capacity, steps);
   }
