@@ -161,10 +161,7 @@ export class ReadView {
 
   #openXor(i: number): Chunk {
     const data = new Uint8Array(this.#records.openBytes(i));
-    const one = new ChainReads(1);
-    this.#records.readXor(i, one, 0);
-    const steps = this.series.arena.readSteps(one, data);
-    while (steps.next().done !== true) continue;
+    this.#records.copyXor(i, this.series.arena, data);
     return { mint: this.#records.openMint(i), maxt: this.#records.lastTime(i), encoding: ENCODING.XOR, data };
   }
 

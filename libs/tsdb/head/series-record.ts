@@ -10,7 +10,7 @@
 import { ENCODING } from "../chunk/encoding.ts";
 import { appendXor, emptyXorState, XOR_HEADER_BYTES, XOR_SAMPLE_BYTES_MAX } from "../chunk/xor.ts";
 import type { FrameBuilder } from "../series/frame.ts";
-import type { ChainReads } from "./arena.ts";
+import type { Arena, ChainReads } from "./arena.ts";
 
 export const DOUBLES = 8;
 export const WORDS = 16;
@@ -96,6 +96,12 @@ export class SnapshotRecord {
     for (let k = 0; k < length - 8; k++) target[at + k] = bytes[k]!;
     putBigEndian(target, at + length - 8, this.#words[i * WORDS + VALUE_WORD + 1]!);
     putBigEndian(target, at + length - 4, this.#words[i * WORDS + VALUE_WORD]!);
+  }
+
+  /** Copies the open XOR chunk to the begin of `target`. */
+  copyXor(i: number, arena: Arena, target: Uint8Array): void {
+    const w = i * WORDS;
+    arena.read(this.#words[w + BLOCK]!, this.#words[w + BITS]!, this.#words[w + STATE]! & 0xffff, target, 0);
   }
 
   /** Adds the open XOR chunk to `reads`, for `target`. */
