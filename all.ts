@@ -1,9 +1,8 @@
 /**
  * `cairn all`: every component in one process, on one folder.
  *
- *   main thread    sockets, probes, metrics
- *   ingest thread  heads and log of all tenants, block cutting and upload
- *   query thread   the querier, and the store gateway whose blocks it reads
+ *   main thread    the querier with its sockets, the store gateway whose blocks it reads, gRPC, probes, metrics
+ *   ingest thread  the receiver with its sockets: heads and log of all tenants, block cutting and upload
  *
  *   <data-dir>/receive/<tenant>/   heads and fresh blocks      <data-dir>/bucket/   the bucket, unless one is given
  *   <data-dir>/store/              index headers               <data-dir>/endpoints.json
@@ -29,7 +28,7 @@ import { openQueryHttp, querierComponent } from "#services/querier/main.ts";
 import { receiverOptions } from "#services/receiver/config.ts";
 import { scanThreads } from "#services/querier/scan-threads.ts";
 import { addAdminRoutes } from "#services/receiver/http.ts";
-import { ingestThread, lockDataFolder, serveWrites } from "#services/receiver/main.ts";
+import { ingestThread, lockDataFolder, writeAddress } from "#services/receiver/main.ts";
 import { startSelfMonitor } from "#services/receiver/self-monitor.ts";
 import { storeGatewayOptions } from "#services/store-gateway/config.ts";
 import { gatewayComponent } from "#services/store-gateway/main.ts";
@@ -84,7 +83,7 @@ export async function startAll(
         ...scanners,
         {
           name: "query",
-          youngGenerationMb: 48,
+          isMain: true,
           components: [
             gatewayComponent({ ...config, dataDir: join(dataDir, "store") }, bucket),
             querierComponent(evaluate, scanners),
@@ -106,11 +105,10 @@ export async function startAll(
   trouble = () => host.peer("receiver").call("trouble", undefined);
   http.attach(host);
   const grpc = await serveGrpc(config.grpcAddress, [storeGrpcService(host.peer("querier"))], env);
-  const remoteWrite = await serveWrites(receiver, host, env);
   const endpoints = {
     http: formatAddress(http.address),
     grpc: formatAddress(grpc),
-    remoteWrite: formatAddress(remoteWrite),
+    remoteWrite: formatAddress(await writeAddress(host)),
   };
   if (config.selfMonitor) await startSelfMonitor(host, config.defaultTenant, endpoints.http, env);
   writeFileSync(endpointsFile, `${JSON.stringify(endpoints)}\n`);

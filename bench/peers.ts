@@ -45,7 +45,6 @@ function program(name: string, folder: string, port: number, writePort: number):
   if (name === "cairn") {
     const flags = [
       // As the `cairn` script starts it.
-      "--max-semi-space-size=2",
       "--initial-old-space-size=32",
       MAIN,
       "all",

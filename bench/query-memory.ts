@@ -55,12 +55,8 @@ async function measure(series: number, blocks: number, thread: string): Promise<
   const query = [querierComponent(evaluate, scanners)];
   const threads: ThreadSpec[] =
     thread === "query"
-      ? [...scanners, { name: "query", youngGenerationMb: 48, components: [synthetic, ...query] }]
-      : [
-          { name: "store", components: [synthetic] },
-          ...scanners,
-          { name: "query", youngGenerationMb: 48, components: query },
-        ];
+      ? [...scanners, { name: "query", isMain: true, components: [synthetic, ...query] }]
+      : [{ name: "store", components: [synthetic] }, ...scanners, { name: "query", isMain: true, components: query }];
   try {
     const host = await startHost(threads, log, env, (thread, error) => {
       throw new Error(`thread ${thread}`, { cause: error });

@@ -1,9 +1,8 @@
 /**
  * The host: runs components on the threads their work belongs to (D8) and connects them.
  *
- * A component is a module that exports `start(config, context)` and answers with its handlers. The main thread
- * keeps the sockets; what computes lives in workers. Components find each other by name through `context.peer`:
- * the same thread is a direct call, another thread a MessagePort.
+ * A component is a module that exports `start(config, context)` and answers with its handlers. Components find each
+ * other by name through `context.peer`: the same thread is a direct call, another thread a MessagePort.
  *
  * A worker that dies takes the process with it, loudly: a restart in silence would hide lost state.
  */
@@ -30,13 +29,19 @@ export interface ComponentSpec {
 }
 
 export interface ThreadSpec {
-  /** Size of the young generation, where the process-wide one does not fit the work. */
-  readonly youngGenerationMb?: number;
   readonly name: string;
   readonly components: readonly ComponentSpec[];
-  /** Started at the first call of another thread to a component of it; the main thread cannot call those. */
+  /** No worker, but the thread that starts the host. Workers cannot call its components. */
+  readonly isMain?: boolean;
+  /** Started at the first call to a component of it. */
   readonly onDemand?: boolean;
 }
+
+/** What lives short in a worker is little: 20 MB less for each of three, and no slower (bench/README.md). */
+const WORKER_YOUNG_GENERATION_MB = 6;
+
+/** A component that every worker can call: the main thread, for what it knows of the whole process. */
+export const HOST = "host";
 
 export interface Host {
   readonly peer: (name: string) => Peer;
@@ -68,14 +73,24 @@ interface ThreadData {
   readonly modules: readonly string[];
 }
 
-/** A worker's place: empty until it is launched. */
+/** Where components run. */
 interface Thread {
   readonly spec: ThreadSpec;
-  /** What steers the worker, which is launched unless it was. */
-  readonly launch: () => RpcClient;
+  /** Has it load its modules. */
+  readonly launch: () => void;
   /** Starts its components unless they are. */
   readonly start: () => Promise<void>;
+  /** Answers calls to a component from now on. */
+  readonly serve: (component: string, port: MessagePort) => Promise<void>;
   isUp: boolean;
+}
+
+/** The caller's end of the way to a component. */
+interface PeerEnd {
+  readonly name: string;
+  readonly port: MessagePort;
+  /** Starts its thread. */
+  readonly bell?: MessagePort;
 }
 
 /**
@@ -95,37 +110,71 @@ export async function startHost(
     if (known === undefined) throw new Error(`BUG: no component ${name} in this process`);
     return known;
   };
-  const threads: Thread[] = [];
-  for (const spec of specs) {
-    const before = [...threads];
-    const launch = once(launcher(spec, log, env, onDeath, running));
-    const start = async (): Promise<void> => {
-      const control = launch();
-      for (const there of before)
-        for (const { name } of there.spec.components) await connect(there, control, name, env, onDeath);
-      for (const { name, module, config } of spec.components)
-        await control.call("start", { name, module: module.href, config });
-      thread.isUp = true;
-    };
-    const thread: Thread = { spec, launch, start: once(start), isUp: false };
-    threads.push(thread);
-  }
-  const eager = threads.filter(({ spec }) => spec.onDemand !== true);
-  // While one opens its data the others load their modules.
-  for (const { launch } of eager) launch();
-  for (const { spec, launch, start } of eager) {
-    await start();
-    for (const { name } of spec.components) {
-      const { port1, port2 } = new MessageChannel();
-      await launch().call("serve", { name, port: port2 }, undefined, [port2]);
-      peers.set(name, new RpcClient(port1, name));
-    }
-  }
-  return {
+  const host: Host = {
     peer,
     workerMetrics: () =>
       Promise.all(running.map((rpc) => rpc.call<MetricObjectWithValues<MetricValue<string>>[]>("metrics", undefined))),
   };
+  const hostHandlers = {
+    // Loaded already where this thread is.
+    metrics: async () => (await import("./metrics.ts")).renderMetrics(env.metrics, host),
+  } satisfies Handlers;
+
+  const workerThread = (spec: ThreadSpec, before: readonly Thread[]): Thread => {
+    const launch = once(launcher(spec, log, env, onDeath, running));
+    const give = (end: PeerEnd): Promise<void> =>
+      launch().call("peer", end, undefined, end.bell === undefined ? [end.port] : [end.port, end.bell]);
+    const start = async (): Promise<void> => {
+      const { port1, port2 } = new MessageChannel();
+      serveRpc(port1, hostHandlers);
+      port1.unref();
+      await give({ name: HOST, port: port2 });
+      for (const there of before)
+        for (const { name } of there.spec.components) await give(await connect(there, name, env, onDeath));
+      for (const { name, module, config } of spec.components)
+        await launch().call("start", { name, module: module.href, config });
+      thread.isUp = true;
+    };
+    const thread: Thread = {
+      spec,
+      launch,
+      start: once(start),
+      serve: (name, port) => launch().call("serve", { name, port }, undefined, [port]),
+      isUp: false,
+    };
+    return thread;
+  };
+
+  const mainThread = (spec: ThreadSpec): Thread => {
+    const own = createEnv(env.log, () => env.now(), env.stopping);
+    env.defer(`components of ${spec.name}`, () => own.close());
+    const start = async (): Promise<void> => {
+      for (const { name, module, config } of spec.components) {
+        const ownEnv: Env = { ...own.env, metrics: env.metrics, log: env.log.child({ component: name }) };
+        const { start: begin } = (await import(module.href)) as { start: StartComponent<unknown> };
+        peers.set(name, localPeer(await begin(config, { env: ownEnv, peer })));
+      }
+    };
+    const serve = (): never => {
+      throw new Error(`BUG: components of ${spec.name} are served to their own thread only`);
+    };
+    return { spec, launch: () => undefined, start, serve, isUp: true };
+  };
+
+  const threads: Thread[] = [];
+  for (const spec of specs) {
+    const before = threads.filter((there) => there.spec.isMain !== true);
+    threads.push(spec.isMain === true ? mainThread(spec) : workerThread(spec, before));
+  }
+  // While one opens its data the others load their modules.
+  for (const { spec, launch } of threads) if (spec.onDemand !== true) launch();
+  for (const thread of threads) {
+    const { spec, start } = thread;
+    if (spec.onDemand !== true) await start();
+    if (spec.isMain === true) continue;
+    for (const { name } of spec.components) peers.set(name, peerAt(await connect(thread, name, env, onDeath)));
+  }
+  return host;
 }
 
 function once<T>(make: () => T): () => T {
@@ -134,7 +183,7 @@ function once<T>(make: () => T): () => T {
 }
 
 function launcher(
-  { name, components, youngGenerationMb }: ThreadSpec,
+  { name, components }: ThreadSpec,
   log: LogConfig,
   env: Env,
   onDeath: (thread: string, error: Error) => void,
@@ -147,7 +196,7 @@ function launcher(
     const worker = new Worker(new URL("./host-worker.ts", import.meta.url), {
       name,
       workerData: { thread: name, log, modules } satisfies ThreadData,
-      ...(youngGenerationMb === undefined ? {} : { resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb } }),
+      resourceLimits: { maxYoungGenerationSizeMb: WORKER_YOUNG_GENERATION_MB },
     });
     let asked = false;
     let error: Error | undefined;
@@ -171,19 +220,17 @@ function launcher(
   };
 }
 
-/** Gives the thread behind `to` a port to a component; the first call through it starts the component's thread. */
+/** Makes a way to a component; where its thread is not up, the first call through it starts the thread. */
 async function connect(
   there: Thread,
-  to: RpcClient,
   component: string,
   env: Env,
   onDeath: (thread: string, error: Error) => void,
-): Promise<void> {
+): Promise<PeerEnd> {
   const { port1, port2 } = new MessageChannel();
-  const serve = (): Promise<void> => there.launch().call("serve", { name: component, port: port1 }, undefined, [port1]);
   if (there.isUp) {
-    await serve();
-    return to.call("peer", { name: component, port: port2 }, undefined, [port2]);
+    await there.serve(component, port1);
+    return { name: component, port: port2 };
   }
   const bell = new MessageChannel();
   bell.port1.once("message", () => {
@@ -191,11 +238,18 @@ async function connect(
     // What was called meanwhile waits in the port.
     there
       .start()
-      .then(serve)
+      .then(() => there.serve(component, port1))
       .catch((error: unknown) => onDeath(there.spec.name, error as Error));
   });
   bell.port1.unref();
-  return to.call("peer", { name: component, port: port2, bell: bell.port2 }, undefined, [port2, bell.port2]);
+  return { name: component, port: port2, bell: bell.port2 };
+}
+
+/** Where a `PeerEnd` has arrived. */
+function peerAt({ name, port, bell }: PeerEnd): Peer {
+  const peer = new RpcClient(port, name);
+  port.unref();
+  return bell === undefined ? peer : ringing(peer, bell);
 }
 
 /** The worker's end; called by host-worker.ts only. */
@@ -225,10 +279,8 @@ export function runHostWorker(): void {
       serveRpc(port, components.get(name)!);
       port.unref();
     },
-    async peer({ name, port, bell }: { name: string; port: MessagePort; bell?: MessagePort }) {
-      const rpc = new RpcClient(port, name);
-      peers.set(name, bell === undefined ? rpc : ringing(rpc, bell));
-      port.unref();
+    async peer(end: PeerEnd) {
+      peers.set(end.name, peerAt(end));
     },
     metrics: () => deferred.env.metrics.getMetricsAsJSON(),
     async stop() {

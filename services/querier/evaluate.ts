@@ -1,11 +1,11 @@
-/** The querier's working half, on a query thread: knows the stores, evaluates queries, answers the HTTP API. */
+/** The querier's working half: knows the stores, evaluates queries, answers the HTTP API. */
 import { Counter, Gauge, Histogram, type Registry } from "#libs/kit/prometheus.ts";
 import type { StartComponent } from "#libs/kit/host.ts";
 import { formatDuration } from "#libs/kit/duration.ts";
 import { messageOf } from "#libs/kit/errors.ts";
 import { every } from "#libs/kit/every.ts";
 import { Gate } from "#libs/kit/gate.ts";
-import { type Handlers, Transfer } from "#libs/kit/rpc.ts";
+import type { Handlers } from "#libs/kit/rpc.ts";
 import { PrometheusApi } from "#libs/promapi/api.ts";
 import { type ApiRequest, errorResponse } from "#libs/promapi/response.ts";
 import { Engine } from "#libs/promql/engine.ts";
@@ -120,7 +120,7 @@ export const start: StartComponent<EvaluateConfig> = async (config, context) => 
       const response = await gate.run(() => api.handle(request, signal), signal).catch(errorResponse);
       end();
       metrics.responses.inc({ code: String(response.status) });
-      return new Transfer(response, [response.body.buffer]);
+      return response;
     },
     /** Looks at once which blocks the stores of this process have: what is deleted from them is not to be found elsewhere. */
     localBlocksChanged: () => refresh(locals),

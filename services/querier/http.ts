@@ -1,4 +1,4 @@
-/** The querier's routes on the main thread: sockets and headers here, answers on a query thread. */
+/** The querier's routes: sockets and headers. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { addFormParser } from "#libs/kit/admin-server.ts";
 import { errorResponse, type ApiRequest, type ApiResponse } from "#libs/promapi/response.ts";

@@ -74,7 +74,7 @@ export async function startQuery(
     retentionMs: 0,
   };
   const scanners = scanThreads(config.scanThreads);
-  const query = { name: "query", components: [querierComponent(evaluate, scanners)] };
+  const query = { name: "query", isMain: true, components: [querierComponent(evaluate, scanners)] };
   const [host, http] = await Promise.all([
     startHost([...scanners, query], log, env, onDeath),
     openQueryHttp(config, env, async () => []),

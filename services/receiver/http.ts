@@ -1,4 +1,4 @@
-/** The receiver's routes: what is checked before a request is handed to the ingest thread. */
+/** The receiver's routes: what is checked before a request is handed on. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { messageOf, reactionTo } from "#libs/kit/errors.ts";
 import type { Peer } from "#libs/kit/rpc.ts";
@@ -17,12 +17,16 @@ const PROTOS: Readonly<Record<string, WriteVersion>> = {
   "io.prometheus.write.v2.Request": 2,
 };
 
-export function addWriteRoutes(app: FastifyInstance, receiver: Peer, config: TenantHeader): void {
+/** Applies a write that is of a known kind; answers when it is on the disk. */
+export type Write = (call: WriteCall) => Promise<WriteAnswer>;
+
+/** On the thread of the heads: a long query does not delay a write. */
+export function addWriteRoutes(app: FastifyInstance, apply: Write, config: TenantHeader): void {
   // Bodies stay bytes, whatever the content type says: it is judged below, with Prometheus's words.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
   for (const path of ["/api/v1/receive", "/api/v1/push", "/api/v1/write"]) {
-    app.post(path, (request, reply) => write(request, reply, receiver, config));
+    app.post(path, (request, reply) => write(request, reply, apply, config));
   }
 }
 
@@ -69,7 +73,7 @@ function adminCall(path: string, request: FastifyRequest, config: TenantHeader):
 async function write(
   request: FastifyRequest,
   reply: FastifyReply,
-  receiver: Peer,
+  apply: Write,
   config: TenantHeader,
 ): Promise<FastifyReply> {
   const content = readContentType(request.headers["content-type"]);
@@ -92,10 +96,7 @@ async function write(
   };
   try {
     const tenant = tenantOf(request.headers, config.tenantHeader, config.defaultTenant);
-    // The body moves to the other thread; pooled memory cannot, so it is copied then.
-    const bytes = body.byteLength === body.buffer.byteLength ? body : Uint8Array.prototype.slice.call(body);
-    const call: WriteCall = { tenant, version: content.version, encoding, body: bytes };
-    const answer = await receiver.call<WriteAnswer>("write", call, undefined, [bytes.buffer as ArrayBuffer]);
+    const answer = await apply({ tenant, version: content.version, encoding, body });
     stats(answer.written);
     return answer.status === 204
       ? await reply.code(204).send()

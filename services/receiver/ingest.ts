@@ -1,10 +1,11 @@
 /**
- * The receiver's working half, on its own thread: owns the heads of all tenants, applies writes, cuts and uploads
- * blocks, and answers as a Store. The sockets are on the main thread (http.ts).
+ * The receiver on its own thread: takes writes, owns the heads of all tenants, cuts and uploads blocks, and answers as
+ * a Store.
  */
 import { Counter, Gauge } from "#libs/kit/prometheus.ts";
 import { every } from "#libs/kit/every.ts";
-import type { ComponentContext, StartComponent } from "#libs/kit/host.ts";
+import { createHttpServer } from "#libs/kit/admin-server.ts";
+import { type ComponentContext, HOST, type StartComponent } from "#libs/kit/host.ts";
 import type { Handlers } from "#libs/kit/rpc.ts";
 import type { MatcherSpec } from "#libs/model/matcher.ts";
 import type { ApiRequest } from "#libs/promapi/response.ts";
@@ -14,6 +15,7 @@ import { ProxyStore } from "#libs/storeapi/proxy.ts";
 import { storeHandlers } from "#libs/storeapi/port.ts";
 import { storeBytesHandlers } from "#libs/storeapi/grpc-server.ts";
 import type { ReceiverConfig } from "./config.ts";
+import { addWriteRoutes } from "./http.ts";
 import { Tenants } from "./tenants.ts";
 import { applyWrite, decompress, type WriteVersion } from "./write-request.ts";
 
@@ -111,18 +113,28 @@ export const start: StartComponent<IngestConfig> = async ({ receiver, bucket: bu
   const proxy = new ProxyStore("receiver", "receive", async () =>
     Promise.all((await tenants.all).map(async (store) => ({ store, info: await store.info() }))),
   );
+  const trouble = async (): Promise<string[]> => {
+    const reasons: string[] = [];
+    for (const store of await tenants.all) {
+      const reason = store.head.trouble();
+      if (reason !== undefined) reasons.push(`${store.name}: ${reason}`);
+    }
+    return reasons;
+  };
+  const server = await createHttpServer(
+    env,
+    { metrics: () => context.peer(HOST).call("metrics", undefined), profiling: false },
+    trouble,
+    receiver.requestBytesMax,
+  );
+  addWriteRoutes(server.app, write, receiver);
+  const address = await server.listen(receiver.remoteWriteAddress);
   return {
     ...storeHandlers(proxy),
     ...storeBytesHandlers(proxy),
     write,
-    trouble: async () => {
-      const reasons: string[] = [];
-      for (const store of await tenants.all) {
-        const trouble = store.head.trouble();
-        if (trouble !== undefined) reasons.push(`${store.name}: ${trouble}`);
-      }
-      return reasons;
-    },
+    trouble,
+    writeAddress: async () => address,
     metadata: async (tenant: string): Promise<MetadataAnswer> =>
       (await tenants.find(tenant))?.metadata() ?? { values: new Map(), warnings: [] },
     exemplars: async ({ tenant, selectors, mint, maxt }: ExemplarsCall, signal) => {

@@ -1,7 +1,7 @@
 /**
  * receive: takes remote write into per-tenant heads, cuts blocks of two hours and uploads them.
  *
- *   HTTP (main thread) ──▶ ingest thread: heads, log ──▶ blocks ──▶ bucket
+ *   HTTP ──▶ heads, log (ingest thread) ──▶ blocks ──▶ bucket
  */
 import { resolve } from "node:path";
 import type { Env } from "#libs/kit/env.ts";
@@ -16,7 +16,7 @@ import { storeGrpcService } from "#libs/storeapi/grpc-server.ts";
 import { ensureFolder } from "#libs/tsdb/files.ts";
 import { lockFolder } from "#libs/tsdb/lock-folder.ts";
 import { type ReceiverConfig, receiverOptions } from "./config.ts";
-import { addAdminRoutes, addWriteRoutes } from "./http.ts";
+import { addAdminRoutes } from "./http.ts";
 import type { IngestConfig } from "./ingest.ts";
 
 export const receiveOptions = {
@@ -41,18 +41,9 @@ export function lockDataFolder(folder: string, { noLockfile }: Pick<ReceiverConf
   env.defer("lock of the data folder", lockFolder(folder));
 }
 
-/** The write port. @returns where it listens. */
-export async function serveWrites(receiver: ReceiverConfig, host: Host, env: Env): Promise<Address> {
-  const peer = host.peer("receiver");
-  const ready = (): Promise<string[]> => peer.call("trouble", undefined);
-  const server = await createHttpServer(
-    env,
-    { metrics: () => renderMetrics(env.metrics, host), profiling: false },
-    ready,
-    receiver.requestBytesMax,
-  );
-  addWriteRoutes(server.app, peer, { tenantHeader: receiver.tenantHeader, defaultTenant: receiver.defaultTenant });
-  return server.listen(receiver.remoteWriteAddress);
+/** Where writes are taken. */
+export function writeAddress(host: Host): Promise<Address> {
+  return host.peer("receiver").call("writeAddress", undefined);
 }
 
 export async function startReceive(
@@ -69,11 +60,8 @@ export async function startReceive(
     openAdminHttp(config, () => host, env),
   ]);
   const grpc = await serveGrpc(config.grpcAddress, [storeGrpcService(started.peer("receiver"))], env);
-  const remoteWrite = await serveWrites(config, started, env);
-  env.log.info(
-    { http: formatAddress(http), grpc: formatAddress(grpc), remoteWrite: formatAddress(remoteWrite) },
-    "receive is ready",
-  );
+  const remoteWrite = formatAddress(await writeAddress(started));
+  env.log.info({ http: formatAddress(http), grpc: formatAddress(grpc), remoteWrite }, "receive is ready");
 }
 
 /** Probes, metrics and the admin API, from before the heads are open on. */
