@@ -50,10 +50,12 @@ async function answer(
   prefix: string,
 ): Promise<FastifyReply> {
   const gone = new AbortController();
+  let response: ApiResponse | undefined;
   reply.raw.once("close", () => {
     if (!reply.raw.writableFinished) gone.abort();
+    // Megabytes that would wait for the collector, and call it.
+    else response?.body.buffer.transfer(0);
   });
-  let response: ApiResponse;
   try {
     const url = request.raw.url ?? "";
     const mark = url.indexOf("?");
