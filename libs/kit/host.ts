@@ -71,6 +71,8 @@ interface ThreadData {
   readonly log: LogConfig;
   /** Of its components. */
   readonly modules: readonly string[];
+  /** The way to the component `HOST`. */
+  readonly host: MessagePort;
 }
 
 /** Where components run. */
@@ -121,14 +123,10 @@ export async function startHost(
   } satisfies Handlers;
 
   const workerThread = (spec: ThreadSpec, before: readonly Thread[]): Thread => {
-    const launch = once(launcher(spec, log, env, onDeath, running));
+    const launch = once(launcher(spec, log, env, onDeath, running, hostHandlers));
     const give = (end: PeerEnd): Promise<void> =>
       launch().call("peer", end, undefined, end.bell === undefined ? [end.port] : [end.port, end.bell]);
     const start = async (): Promise<void> => {
-      const { port1, port2 } = new MessageChannel();
-      serveRpc(port1, hostHandlers);
-      port1.unref();
-      await give({ name: HOST, port: port2 });
       for (const there of before)
         for (const { name } of there.spec.components) await give(await connect(there, name, env, onDeath));
       for (const { name, module, config } of spec.components)
@@ -158,7 +156,8 @@ export async function startHost(
     const serve = (): never => {
       throw new Error(`BUG: components of ${spec.name} are served to their own thread only`);
     };
-    return { spec, launch: () => undefined, start, serve, isUp: true };
+    const launch = (): void => preload(spec.components.map(({ module }) => module.href));
+    return { spec, launch, start, serve, isUp: true };
   };
 
   const threads: Thread[] = [];
@@ -166,7 +165,7 @@ export async function startHost(
     const before = threads.filter((there) => there.spec.isMain !== true);
     threads.push(spec.isMain === true ? mainThread(spec) : workerThread(spec, before));
   }
-  // While one opens its data the others load their modules.
+  // While one opens its data the others load their modules. The first is asked to start before this thread does.
   for (const { spec, launch } of threads) if (spec.onDemand !== true) launch();
   for (const thread of threads) {
     const { spec, start } = thread;
@@ -175,6 +174,11 @@ export async function startHost(
     for (const { name } of spec.components) peers.set(name, peerAt(await connect(thread, name, env, onDeath)));
   }
   return host;
+}
+
+/** Loads modules before they are asked for; who asks is told what is wrong with one. */
+function preload(modules: readonly string[]): void {
+  for (const module of modules) import(module).catch(() => undefined);
 }
 
 function once<T>(make: () => T): () => T {
@@ -188,14 +192,19 @@ function launcher(
   env: Env,
   onDeath: (thread: string, error: Error) => void,
   running: RpcClient[],
+  hostHandlers: Handlers,
 ): () => RpcClient {
   let stop = async (): Promise<void> => undefined;
   env.defer(`thread ${name}`, () => stop());
   return () => {
     const modules = components.map(({ module }) => module.href);
+    const { port1, port2 } = new MessageChannel();
+    serveRpc(port1, hostHandlers);
+    port1.unref();
     const worker = new Worker(new URL("./host-worker.ts", import.meta.url), {
       name,
-      workerData: { thread: name, log, modules } satisfies ThreadData,
+      workerData: { thread: name, log, modules, host: port2 } satisfies ThreadData,
+      transferList: [port2],
       resourceLimits: { maxYoungGenerationSizeMb: WORKER_YOUNG_GENERATION_MB },
     });
     let asked = false;
@@ -254,14 +263,13 @@ function peerAt({ name, port, bell }: PeerEnd): Peer {
 
 /** The worker's end; called by host-worker.ts only. */
 export function runHostWorker(): void {
-  const { thread, log: logConfig, modules } = workerData as ThreadData;
-  // Loaded before they are asked for; `start` says what is wrong with one.
-  for (const module of modules) import(module).catch(() => undefined);
+  const { thread, log: logConfig, modules, host } = workerData as ThreadData;
+  preload(modules);
   const log = createLog(logConfig, { thread });
   const stopping = new AbortController();
   const deferred = createEnv(log, () => Date.now(), stopping.signal); // oxlint-disable-line no-restricted-properties -- the one clock of this thread
   const components = new Map<string, Handlers>();
-  const peers = new Map<string, Peer>();
+  const peers = new Map([[HOST, peerAt({ name: HOST, port: host })]]);
   const peer = (name: string): Peer => {
     const local = components.get(name);
     if (local !== undefined) return localPeer(local);
