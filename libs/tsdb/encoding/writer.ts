@@ -126,6 +126,16 @@ export class ByteWriter {
     this.length += bytes.length;
   }
 
+  /** Length as uvarint, then `source[from, to)`, a few bytes. */
+  part(source: Uint8Array, from: number, to: number): void {
+    this.uvarint(to - from);
+    this.reserve(to - from);
+    const bytes = this.#bytes;
+    let at = this.length;
+    for (let i = from; i < to; i++) bytes[at++] = source[i]!;
+    this.length = at;
+  }
+
   /** Length as uvarint, then UTF-8. Short ASCII, what labels are, is written here: 25 ns instead of 200. */
   text(text: string): void {
     this.reserve(1);

@@ -16,31 +16,42 @@ export interface FullChunk {
 /** Length and encoding share a word. */
 const LENGTH_BITS = 29;
 const LENGTH_MASK = (1 << LENGTH_BITS) - 1;
+/** Columns are pages of so many chunks: 300,000 of a start are never copied to a larger place (bench/figures.ts). */
+const PAGE_BITS = 12;
+const PAGE_MASK = (1 << PAGE_BITS) - 1;
 
 export class FullChunks {
   /** mint and maxt of each. */
-  #times = new Float64Array(1024);
+  readonly #times: Float64Array[] = [];
   /** File, offset, length and encoding, list of those before. */
-  #words = new Uint32Array(2048);
+  readonly #words: Uint32Array[] = [];
   count = 0;
 
   /** Adds a chunk in front of a list. @returns the list. */
-  add(list: number, { mint, maxt, encoding, file, offset, length }: FullChunk): number {
-    if ((this.count + 1) * 2 > this.#times.length) {
-      const times = new Float64Array(this.#times.length * 2);
-      times.set(this.#times);
-      const words = new Uint32Array(times.length * 2);
-      words.set(this.#words);
-      this.#times = times;
-      this.#words = words;
-    }
+  add(
+    list: number,
+    mint: number,
+    maxt: number,
+    encoding: number,
+    file: number,
+    offset: number,
+    length: number,
+  ): number {
     const k = this.count++;
-    this.#times[2 * k] = mint;
-    this.#times[2 * k + 1] = maxt;
-    this.#words[4 * k] = file;
-    this.#words[4 * k + 1] = offset;
-    this.#words[4 * k + 2] = length | (encoding << LENGTH_BITS);
-    this.#words[4 * k + 3] = list;
+    const page = k >>> PAGE_BITS;
+    const at = k & PAGE_MASK;
+    if (page === this.#times.length) {
+      this.#times.push(new Float64Array(2 << PAGE_BITS));
+      this.#words.push(new Uint32Array(4 << PAGE_BITS));
+    }
+    const times = this.#times[page]!;
+    const words = this.#words[page]!;
+    times[2 * at] = mint;
+    times[2 * at + 1] = maxt;
+    words[4 * at] = file;
+    words[4 * at + 1] = offset;
+    words[4 * at + 2] = length | (encoding << LENGTH_BITS);
+    words[4 * at + 3] = list;
     return k + 1;
   }
 
@@ -65,7 +76,7 @@ export class FullChunks {
   /** The same as places for `mint` and its like, newest first, put into `places`. @returns how many. */
   places(list: number, mint: number, maxt: number, places: number[], until = 0): number {
     let count = 0;
-    for (let i = list; i !== until; i = this.#words[4 * i - 1]!) {
+    for (let i = list; i !== until; i = this.#word(i - 1, 3)) {
       const k = i - 1;
       if (this.maxt(k) < mint) break;
       if (this.mint(k) <= maxt) places[count++] = k;
@@ -76,35 +87,39 @@ export class FullChunks {
   /** mint of the oldest chunk of the list that reaches `from`; `otherwise` when there is none. */
   oldestMint(list: number, from: number, otherwise: number): number {
     let first = otherwise;
-    for (let i = list; i !== 0 && this.maxt(i - 1) >= from; i = this.#words[4 * i - 1]!) first = this.mint(i - 1);
+    for (let i = list; i !== 0 && this.maxt(i - 1) >= from; i = this.#word(i - 1, 3)) first = this.mint(i - 1);
     return first;
   }
 
   mint(k: number): number {
-    return this.#times[2 * k]!;
+    return this.#times[k >>> PAGE_BITS]![2 * (k & PAGE_MASK)]!;
   }
 
   maxt(k: number): number {
-    return this.#times[2 * k + 1]!;
+    return this.#times[k >>> PAGE_BITS]![2 * (k & PAGE_MASK) + 1]!;
   }
 
   file(k: number): number {
-    return this.#words[4 * k]!;
+    return this.#word(k, 0);
   }
 
   offset(k: number): number {
-    return this.#words[4 * k + 1]!;
+    return this.#word(k, 1);
   }
 
   length(k: number): number {
-    return this.#words[4 * k + 2]! & LENGTH_MASK;
+    return this.#word(k, 2) & LENGTH_MASK;
   }
 
   encoding(k: number): number {
-    return this.#words[4 * k + 2]! >>> LENGTH_BITS;
+    return this.#word(k, 2) >>> LENGTH_BITS;
+  }
+
+  #word(k: number, column: number): number {
+    return this.#words[k >>> PAGE_BITS]![4 * (k & PAGE_MASK) + column]!;
   }
 
   get bytes(): number {
-    return this.#times.byteLength + this.#words.byteLength;
+    return this.#times.length * (32 << PAGE_BITS);
   }
 }

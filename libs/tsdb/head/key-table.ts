@@ -124,15 +124,36 @@ function place(table: Uint32Array, hash: number, slot: number): void {
 
 /** Writes the key of a label set. */
 export function writeKey(out: ByteWriter, labels: Labels): void {
-  const sizeOf = (length: number): number => (length < 0x80 ? 1 : length < 0x4000 ? 2 : length < 0x200000 ? 3 : 4);
   for (let i = 0; i < labels.length; i += 2) {
-    const name = Buffer.byteLength(labels[i]!);
-    const value = Buffer.byteLength(labels[i + 1]!);
-    out.u8(0x0a);
-    out.uvarint(2 + sizeOf(name) + name + sizeOf(value) + value);
-    out.u8(0x0a);
+    startLabel(out, Buffer.byteLength(labels[i]!), Buffer.byteLength(labels[i + 1]!));
     out.text(labels[i]!);
     out.u8(0x12);
     out.text(labels[i + 1]!);
   }
+}
+
+/** Writes one label of a key from its bytes. */
+export function writeKeyLabel(
+  out: ByteWriter,
+  bytes: Uint8Array,
+  name: number,
+  nameEnd: number,
+  value: number,
+  valueEnd: number,
+): void {
+  startLabel(out, nameEnd - name, valueEnd - value);
+  out.part(bytes, name, nameEnd);
+  out.u8(0x12);
+  out.part(bytes, value, valueEnd);
+}
+
+/** Up to the length of the name. */
+function startLabel(out: ByteWriter, nameBytes: number, valueBytes: number): void {
+  out.u8(0x0a);
+  out.uvarint(2 + sizeOf(nameBytes) + nameBytes + sizeOf(valueBytes) + valueBytes);
+  out.u8(0x0a);
+}
+
+function sizeOf(length: number): number {
+  return length < 0x80 ? 1 : length < 0x4000 ? 2 : length < 0x200000 ? 3 : 4;
 }

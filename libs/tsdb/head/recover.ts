@@ -6,12 +6,15 @@
  *   wal/         ──▶ series, samples later than their chunks, deletions; only what is newer than the snapshot
  *   wbl/         ──▶ out-of-order samples; a marker names the chunks that have those before it
  */
+import { isUtf8 } from "node:buffer";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Histogram } from "#libs/model/histogram.ts";
-import { type Labels, labelValue, METRIC_NAME } from "#libs/model/labels.ts";
+import { labelValue, METRIC_NAME } from "#libs/model/labels.ts";
 import { STALE_HI, STALE_LO } from "#libs/model/stale.ts";
 import { type Chunk, ENCODING } from "../chunk/encoding.ts";
+import { BytesCache } from "../encoding/bytes-cache.ts";
+import { ByteReader, utf8 } from "../encoding/reader.ts";
 import { readHistogramRecord } from "../wal/histogram-records.ts";
 import {
   METADATA_TYPES,
@@ -22,13 +25,11 @@ import {
   readMetadata,
   readMmapMarkers,
   readSamples,
-  readSeries,
   readTombstoneRecord,
   type RefExemplar,
   type RefInterval,
 } from "../wal/records.ts";
 import { entryOffset } from "./chunk-files.ts";
-import { ChunkList } from "./chunk-list.ts";
 import { familyOf } from "./metric-metadata.ts";
 import { RefSlots } from "./ref-slots.ts";
 import { replayLog } from "./replay.ts";
@@ -60,12 +61,14 @@ export function recover(state: HeadState, walSegment: number, wblSegment: number
 
 class Recovery implements SnapshotSink {
   readonly #state: HeadState;
-  readonly #full = new ChunkList();
+  /** Lists of full chunks that wait for their series, by ref. */
+  readonly #full = new RefSlots();
   /** Out-of-order chunks that no marker has named yet. */
   readonly #late = new Map<string, FullChunk & { readonly ref: number }>();
   readonly #hasHoles: boolean;
   /** Or the log must be read for what they lack. */
   chunksAreWhole = true;
+  readonly #symbolIds: BytesCache<number>;
   /** By the refs of the log; a series may have had several. */
   readonly #slots = new RefSlots();
   /** Records of types we do not know, by type: how many, and the file of the first. */
@@ -75,6 +78,10 @@ class Recovery implements SnapshotSink {
 
   constructor(state: HeadState) {
     this.#state = state;
+    const { symbols } = state.series;
+    this.#symbolIds = new BytesCache((bytes, from, to) =>
+      isUtf8(bytes.subarray(from, to)) ? symbols.id(utf8(bytes, from, to)) : -1,
+    );
     const { hasHoles } = state.files.load(
       (ref, outOfOrder, mint, maxt, encoding, file, offset, length) => {
         if (outOfOrder) {
@@ -82,7 +89,11 @@ class Recovery implements SnapshotSink {
           this.#late.set(markerKey({ ref, file, offset: entryOffset(chunk) }), chunk);
         } else if (maxt >= state.minValidTime) {
           state.nextRef = Math.max(state.nextRef, ref + 1);
-          this.#full.add(ref, mint, maxt, encoding, file, offset, length);
+          const { full } = state.series;
+          const list = Math.max(this.#full.get(ref), 0);
+          // One that begins before the last ends is left out.
+          if (list > 0 && full.maxt(list - 1) >= mint) return;
+          this.#full.set(ref, full.add(list, mint, maxt, encoding, file, offset, length));
         }
       },
       (what) => {
@@ -91,13 +102,16 @@ class Recovery implements SnapshotSink {
       },
     );
     this.#hasHoles = hasHoles;
+    state.series.reserve(this.#full.count);
   }
 
   apply(bytes: Uint8Array, file: string): void {
     switch (bytes[0]) {
-      case RECORD.SERIES:
-        readSeries(bytes, file, (ref, labels) => this.series(ref, labels, undefined, 0, 0));
+      case RECORD.SERIES: {
+        const reader = new ByteReader(bytes, file, 1);
+        while (reader.left > 0) this.series(reader.u64(), reader);
         break;
+      }
       case RECORD.SAMPLES:
       case RECORD.SAMPLES_V2:
         readSamples(bytes, file, (ref, time, low, high, start) => this.#sample(ref, time, low, high, undefined, start));
@@ -139,24 +153,23 @@ class Recovery implements SnapshotSink {
     this.#skipped.set(type, skipped);
   }
 
-  /** A series, and the open chunk that a snapshot has of it: its samples make the same chunk again. */
-  series(ref: number, labels: Labels, open: Chunk | undefined, low: number, high: number): void {
+  series(ref: number, reader: ByteReader): number {
     const state = this.#state;
-    const known = state.find(labels);
-    const slot = known >= 0 ? known : state.add(ref, labels);
+    const slot = state.takeStoredLabels(ref, reader, this.#symbolIds);
     state.nextRef = Math.max(state.nextRef, ref + 1);
     this.#slots.set(ref, slot);
     if (state.series.refs[slot] !== ref) state.aliases.set(ref, state.series.refs[slot]!);
-    this.#full.take(ref, (chunk) => {
-      if (chunk.mint <= state.series.lastTime(slot)) return;
-      // Of a series that was forgotten and came back.
-      if (state.series.hasOpenChunk(slot)) state.closeChunk(slot);
-      state.series.addFull(slot, chunk);
-      state.series.setLastTime(slot, chunk.maxt);
-      state.mint = Math.min(state.mint, chunk.mint);
-      state.maxt = Math.max(state.maxt, chunk.maxt);
-    });
-    if (open === undefined) return;
+    const list = this.#full.get(ref);
+    if (list > 0) {
+      this.#full.delete(ref);
+      this.#takeFull(slot, list);
+    }
+    return slot;
+  }
+
+  /** An open chunk that a snapshot has: its samples make the same chunk again. */
+  open(ref: number, slot: number, open: Chunk, low: number, high: number): void {
+    const state = this.#state;
     if (open.encoding === ENCODING.XOR && state.takeStored(slot, open, low, high)) {
       this.samples += state.series.openCount(slot);
       return;
@@ -164,6 +177,26 @@ class Recovery implements SnapshotSink {
     const { length, times, words, histograms, starts } = unpackChunk(open, `snapshot, series ${ref}`);
     for (let i = 0; i < length; i++)
       this.#sample(ref, times[i]!, words[2 * i]!, words[2 * i + 1]!, histograms[i], starts[i]!);
+  }
+
+  #takeFull(slot: number, list: number): void {
+    const state = this.#state;
+    const { series } = state;
+    if (series.lastTime(slot) === -Infinity) {
+      series.takeFull(slot, list);
+      state.mint = Math.min(state.mint, series.full.oldestMint(list, -Infinity, Infinity));
+      state.maxt = Math.max(state.maxt, series.lastTime(slot));
+      return;
+    }
+    // Of a series that was forgotten and came back.
+    for (const chunk of series.full.overlapping(list, series.lastTime(slot) + 1, Infinity)) {
+      if (chunk.mint <= series.lastTime(slot)) continue;
+      if (series.hasOpenChunk(slot)) state.closeChunk(slot);
+      series.addFull(slot, chunk);
+      series.setLastTime(slot, chunk.maxt);
+      state.mint = Math.min(state.mint, chunk.mint);
+      state.maxt = Math.max(state.maxt, chunk.maxt);
+    }
   }
 
   #slotOf(ref: number): number {

@@ -13,6 +13,11 @@ export class RefSlots {
   #count = 0;
   readonly #far = new Map<number, number>();
 
+  /** Refs that were ever set. */
+  get count(): number {
+    return this.#count + this.#far.size;
+  }
+
   /** The number of a ref, or -1. */
   get(ref: number): number {
     const i = ref - this.#base;

@@ -63,28 +63,40 @@ export class HeadSeries {
     this.objects = before?.objects ?? new Map<number, OpenChunk>();
   }
 
+  /** Makes room for so many series. */
+  reserve(count: number): void {
+    if (count <= this.refs.length) return;
+    this.#doubles = grown(this.#doubles, count * DOUBLES);
+    this.#words = new Uint32Array(this.#doubles.buffer);
+    this.refs = grown(this.refs, count);
+  }
+
   add(ref: number, labels: Labels): number {
+    return this.addIds(
+      ref,
+      labels.map((text) => this.symbols.id(text)),
+    );
+  }
+
+  /** The same from ids of symbols: name, value, name, value, … */
+  addIds(ref: number, ids: readonly number[]): number {
     const slot = this.count;
-    if ((slot + 1) * DOUBLES > this.#doubles.length) {
-      this.#doubles = grow(this.#doubles);
-      this.#words = new Uint32Array(this.#doubles.buffer);
-      this.refs = grow(this.refs);
-    }
-    if (this.#labelsEnd + labels.length + 1 > this.#labelIds.length) {
-      const larger = new Uint32Array(this.#labelIds.length * 2 + labels.length);
+    if (slot === this.refs.length) this.reserve(2 * slot);
+    if (this.#labelsEnd + ids.length + 1 > this.#labelIds.length) {
+      // For as many series as the records have room for.
+      const expected = (this.#labelsEnd / Math.max(slot, 1)) * this.refs.length;
+      const larger = new Uint32Array(Math.max(1.25 * this.#labelIds.length, expected) + ids.length + 1);
       larger.set(this.#labelIds);
       this.#labelIds = larger;
     }
     this.refs[slot] = ref;
     this.#doubles[slot * DOUBLES + TIME] = -Infinity;
     this.#words[slot * WORDS + LABELS] = this.#labelsEnd;
-    this.#labelIds[this.#labelsEnd++] = labels.length;
-    for (let i = 0; i < labels.length; i += 2) {
-      const nameId = this.symbols.id(labels[i]!);
-      const valueId = this.symbols.id(labels[i + 1]!);
-      this.#labelIds[this.#labelsEnd++] = nameId;
-      this.#labelIds[this.#labelsEnd++] = valueId;
-      this.postings.add(nameId, valueId, slot);
+    this.#labelIds[this.#labelsEnd++] = ids.length;
+    for (let i = 0; i < ids.length; i += 2) {
+      this.#labelIds[this.#labelsEnd++] = ids[i]!;
+      this.#labelIds[this.#labelsEnd++] = ids[i + 1]!;
+      this.postings.add(ids[i]!, ids[i + 1]!, slot);
     }
     this.count++;
     return slot;
@@ -316,8 +328,15 @@ export class HeadSeries {
     this.#words[w + KIND] = NO_CHUNK;
   }
 
-  addFull(slot: number, chunk: FullChunk): void {
-    this.#words[slot * WORDS + FULL] = this.full.add(this.fullList(slot), chunk);
+  addFull(slot: number, { mint, maxt, encoding, file, offset, length }: FullChunk): void {
+    const list = this.full.add(this.fullList(slot), mint, maxt, encoding, file, offset, length);
+    this.#words[slot * WORDS + FULL] = list;
+  }
+
+  /** Gives a series without samples the full chunks of a list that is not empty. */
+  takeFull(slot: number, list: number): void {
+    this.#words[slot * WORDS + FULL] = list;
+    this.#doubles[slot * DOUBLES + TIME] = this.full.maxt(list - 1);
   }
 
   /** The list of the slot's full chunks as it is now, for `full`. */
@@ -395,10 +414,8 @@ export class HeadSeries {
   }
 }
 
-function grow(list: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffer>;
-function grow(list: Float64Array): Float64Array;
-function grow(list: Float64Array): Float64Array {
-  const larger = new Float64Array(list.length * 2);
+function grown(list: Float64Array, length: number): Float64Array<ArrayBuffer> {
+  const larger = new Float64Array(length);
   // As words: the value words among them may be signalling NaNs.
   new Uint32Array(larger.buffer).set(new Uint32Array(list.buffer, list.byteOffset, list.length * 2));
   return larger;

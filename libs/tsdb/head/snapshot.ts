@@ -11,7 +11,6 @@
 import { existsSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "#libs/kit/errors.ts";
-import type { Labels } from "#libs/model/labels.ts";
 import type { Chunk } from "../chunk/encoding.ts";
 import { ENCODING } from "../chunk/encoding.ts";
 import { ByteReader } from "../encoding/reader.ts";
@@ -21,7 +20,6 @@ import { writeHistogram } from "../wal/histogram-records.ts";
 import { type Damage, readWal } from "../wal/reader.ts";
 import {
   readExemplars,
-  readLabels,
   type RefExemplar,
   type RefInterval,
   writeExemplars,
@@ -153,8 +151,10 @@ function* exemplarBatches(state: HeadState): Generator<RefExemplar[]> {
 }
 
 export interface SnapshotSink {
-  /** `low` and `high`: the last value of an XOR chunk. */
-  series(ref: number, labels: Labels, chunk: Chunk | undefined, low: number, high: number): void;
+  /** Takes the labels that `reader` has next, as logs have them. @returns the series' slot. */
+  series(ref: number, reader: ByteReader): number;
+  /** The open chunk of the series that came last; `low` and `high`: the last value of an XOR chunk. */
+  open(ref: number, slot: number, chunk: Chunk, low: number, high: number): void;
   deletions(intervals: readonly RefInterval[]): void;
   exemplar(exemplar: RefExemplar): void;
 }
@@ -212,12 +212,9 @@ function readRecord(bytes: Uint8Array, file: string, sink: SnapshotSink, exempla
   switch (bytes[0]) {
     case SERIES: {
       const ref = reader.u64();
-      const labels = readLabels(reader);
+      const slot = sink.series(ref, reader);
       reader.skip(8);
-      if (reader.uvarint() === 0) {
-        sink.series(ref, labels, undefined, 0, 0);
-        break;
-      }
+      if (reader.uvarint() === 0) break;
       const mint = reader.i64();
       const maxt = reader.i64();
       const encoding = reader.u8();
@@ -226,7 +223,7 @@ function readRecord(bytes: Uint8Array, file: string, sink: SnapshotSink, exempla
         reader.skip(LAST_SAMPLES_BYTES - 8);
         reader.f64Into(lastValue, 0);
       }
-      sink.series(ref, labels, { mint, maxt, encoding, data }, lastValue[0]!, lastValue[1]!);
+      sink.open(ref, slot, { mint, maxt, encoding, data }, lastValue[0]!, lastValue[1]!);
       break;
     }
     case TOMBSTONES: {

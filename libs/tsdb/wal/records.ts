@@ -4,8 +4,8 @@
  */
 import { wordsOf } from "#libs/model/histogram.ts";
 import type { Labels } from "#libs/model/labels.ts";
-import { ByteReader } from "../encoding/reader.ts";
-import { TextCache } from "../encoding/text-cache.ts";
+import { BytesCache } from "../encoding/bytes-cache.ts";
+import { ByteReader, utf8 } from "../encoding/reader.ts";
 import type { ByteWriter } from "../encoding/writer.ts";
 
 export const RECORD = {
@@ -47,7 +47,7 @@ export function readSeries(record: Uint8Array, file: string, onSeries: (ref: num
   }
 }
 
-const texts = new TextCache();
+const texts = new BytesCache(utf8);
 
 export function readLabels(reader: ByteReader): Labels {
   const count = reader.uvarint();
