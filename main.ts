@@ -8,6 +8,7 @@ import { createEnv, type Env } from "#libs/kit/env.ts";
 import { BadRequestError, messageOf, UnavailableError } from "#libs/kit/errors.ts";
 import { createLog, type LogConfig, type LogFormat } from "#libs/kit/log.ts";
 import { registerProcessMetrics } from "#libs/kit/metrics.ts";
+import { findOwnModules } from "#libs/kit/own-modules.ts";
 import {
   choice,
   type ConfigOf,
@@ -213,6 +214,7 @@ async function main(args: readonly string[]): Promise<number> {
 // As the `cairn` script has it, for who starts this file; the threads find it in the environment.
 process.env["NODE_COMPILE_CACHE"] ??= join(import.meta.dirname, "node_modules/.cache/node-compile");
 enableCompileCache(process.env["NODE_COMPILE_CACHE"]);
+findOwnModules();
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {

@@ -1,3 +1,5 @@
 import { runHostWorker } from "./host.ts";
+import { findOwnModules } from "./own-modules.ts";
 
+findOwnModules();
 runHostWorker();

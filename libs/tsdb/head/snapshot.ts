@@ -18,13 +18,7 @@ import { ByteWriter } from "../encoding/writer.ts";
 import { syncFolder } from "../files.ts";
 import { writeHistogram } from "../wal/histogram-records.ts";
 import { type Damage, readWal } from "../wal/reader.ts";
-import {
-  readExemplars,
-  type RefExemplar,
-  type RefInterval,
-  writeExemplars,
-  writeLabels,
-} from "../wal/records.ts";
+import { readExemplars, type RefExemplar, type RefInterval, writeExemplars, writeLabels } from "../wal/records.ts";
 import { segmentName, WalWriter } from "../wal/writer.ts";
 import type { OpenHistogram } from "./open-histogram.ts";
 import type { HeadState } from "./state.ts";

@@ -101,7 +101,7 @@ export class HeadState {
 
   /**
    * The slot of the label set that `reader` has next, as logs have it; one that is new is added with `ref`. `ids` has
-   * symbols by their bytes, -1 for what is no UTF-8. No strings are made: a third of a start was theirs (bench/figures.ts).
+   * symbols by their bytes, -1 for what is no UTF-8. No strings are made: they took a tenth of an open (bench/figures.ts).
    */
   takeStoredLabels(ref: number, reader: ByteReader, ids: BytesCache<number>): number {
     const { at: start, bytes } = reader;
