@@ -6,7 +6,6 @@ import { type MessagePort, Worker } from "node:worker_threads";
 import { RpcClient } from "#libs/kit/rpc.ts";
 import { openBlockFolder } from "#libs/tsdb/block/bytes.ts";
 import type { BlockMeta } from "#libs/tsdb/block/meta.ts";
-import { mergeBlocks } from "#libs/tsdb/compact/merge-blocks.ts";
 
 export interface MergeJob {
   readonly sources: readonly { readonly path: string; readonly meta: BlockMeta }[];
@@ -28,6 +27,8 @@ export interface MergeOutcome {
 export type MergeFolders = (job: MergeJob, signal: AbortSignal) => Promise<MergeOutcome>;
 
 export const mergeHere: MergeFolders = async ({ sources, ...target }, signal) => {
+  // Loaded on demand: the receiver's thread leaves merges to another.
+  const { mergeBlocks } = await import("#libs/tsdb/compact/merge-blocks.ts");
   const damagedExtras: string[] = [];
   const inputs = sources.map(({ path, meta }) => ({ meta, bytes: openBlockFolder(path) }));
   try {
