@@ -165,7 +165,7 @@ export async function startHost(
     const before = threads.filter((there) => there.spec.isMain !== true);
     threads.push(spec.isMain === true ? mainThread(spec) : workerThread(spec, before));
   }
-  // While one opens its data the others load their modules. The first is asked to start before this thread does.
+  // While one opens its data the others load their modules.
   for (const { spec, launch } of threads) if (spec.onDemand !== true) launch();
   for (const thread of threads) {
     const { spec, start } = thread;

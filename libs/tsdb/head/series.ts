@@ -117,7 +117,7 @@ export class HeadSeries {
 
   /** The ids of the values that these series have for a label, each once. */
   valueIds(nameId: number, slots: Uint32Array): number[] {
-    // Bits: a byte for each of 500,000 symbols is fresh memory at each call, and took longer than the rest of it.
+    // Bits: bytes for 500,000 symbols are fresh memory at each call, a request 2.5 ms of CPU instead of 1.6 (bench/figures.ts).
     const seen = new Uint32Array((this.symbols.count + 31) >>> 5);
     const found: number[] = [];
     for (let i = 0; i < slots.length; i++) {
