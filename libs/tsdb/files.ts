@@ -16,6 +16,7 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { ByteWriter } from "./encoding/writer.ts";
 
 /** Makes the entries of a folder durable. */
 export function syncFolder(path: string): void {
@@ -106,13 +107,15 @@ export function ensureFolder(path: string): void {
   }
 }
 
-const ZEROS = new Uint8Array(16);
+const FLUSH_BYTES = 1 << 20;
+/** Records that are written in place seldom go further over `FLUSH_BYTES`. */
+const RECORD_BYTES = 1 << 14;
 
 /** A file written front to back through a buffer. What was written can be read again before it is closed. */
 export class FileWriter {
   readonly #fd: number;
-  readonly #buffer = Buffer.allocUnsafeSlow(1 << 20);
-  #buffered = 0;
+  /** What the file goes on with: for records that are written in place; call `settle` behind each. */
+  readonly out = new ByteWriter(FLUSH_BYTES + RECORD_BYTES);
   #flushed = 0;
   #open = true;
 
@@ -121,24 +124,28 @@ export class FileWriter {
   }
 
   get length(): number {
-    return this.#flushed + this.#buffered;
+    return this.#flushed + this.out.length;
   }
 
   write(bytes: Uint8Array): void {
-    if (this.#buffered + bytes.length > this.#buffer.length) this.#flush();
-    if (bytes.length > this.#buffer.length) {
+    if (bytes.length > FLUSH_BYTES) {
+      this.#flush();
       writeAll(this.#fd, bytes, this.#flushed);
       this.#flushed += bytes.length;
     } else {
-      this.#buffer.set(bytes, this.#buffered);
-      this.#buffered += bytes.length;
+      this.out.raw(bytes);
+      this.settle();
     }
   }
 
-  /** Zeros up to the next multiple of `to` (≤ 16). */
+  /** Hands `out` to the kernel once it is large. */
+  settle(): void {
+    if (this.out.length >= FLUSH_BYTES) this.#flush();
+  }
+
+  /** Zeros up to the next multiple of `to`. */
   align(to: number): void {
-    const padding = (to - (this.length % to)) % to;
-    if (padding > 0) this.write(ZEROS.subarray(0, padding));
+    this.out.zeros((to - (this.length % to)) % to);
   }
 
   /** Bytes written earlier; shorter only at the end. */
@@ -148,9 +155,9 @@ export class FileWriter {
   }
 
   #flush(): void {
-    writeAll(this.#fd, this.#buffer.subarray(0, this.#buffered), this.#flushed);
-    this.#flushed += this.#buffered;
-    this.#buffered = 0;
+    writeAll(this.#fd, this.out.bytes, this.#flushed);
+    this.#flushed += this.out.length;
+    this.out.clear();
   }
 
   /** Resolves when what was written is on the disk: `close` then does not wait. */

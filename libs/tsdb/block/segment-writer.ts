@@ -1,8 +1,6 @@
 /** Writes chunks into segment files `chunks/000001…`, each below 512 MiB. Format: `chunk-entry.ts`. */
 import { join } from "node:path";
 import type { Chunk } from "../chunk/encoding.ts";
-import { crc32c } from "../encoding/crc32c.ts";
-import { ByteWriter } from "../encoding/writer.ts";
 import { FileWriter } from "../files.ts";
 import {
   CHUNK_ENTRY_OVERHEAD,
@@ -15,7 +13,6 @@ import {
 export class SegmentWriter {
   readonly #folder: string;
   readonly #bytesMax: number;
-  readonly #frame = new ByteWriter(16);
   #segment: FileWriter | undefined;
   #count = 0;
   /** Entries to copy: `source[from, to)`, `bytes` long. */
@@ -64,7 +61,10 @@ export class SegmentWriter {
 
   #flushRun(): void {
     const run = this.#run;
-    if (run.source !== undefined) this.#segment!.write(run.source.subarray(run.from, run.to));
+    if (run.source !== undefined) {
+      this.#segment!.out.copy(run.source, run.from, run.to);
+      this.#segment!.settle();
+    }
     run.source = undefined;
     run.bytes = 0;
   }
@@ -72,28 +72,23 @@ export class SegmentWriter {
   #writeFramed({ data, encoding }: Chunk): void {
     this.#flushRun();
     const segment = this.#segment!;
-    const frame = this.#frame;
-    frame.clear();
-    frame.uvarint(data.length);
-    const from = frame.length;
-    frame.u8(encoding);
-    segment.write(frame.bytes);
-    const crc = crc32c(data, 0, data.length, crc32c(frame.bytes, from, from + 1));
-    segment.write(data);
-    frame.clear();
-    frame.u32(crc);
-    segment.write(frame.bytes);
+    const { out } = segment;
+    out.uvarint(data.length);
+    const from = out.length;
+    out.u8(encoding);
+    out.raw(data);
+    out.crc(from);
+    segment.settle();
   }
 
   #start(): void {
     this.#segment?.close();
     this.#count++;
     this.#segment = new FileWriter(join(this.#folder, String(this.#count).padStart(6, "0")));
-    const header = new ByteWriter(SEGMENT_HEADER_BYTES);
-    header.u32(SEGMENT_MAGIC);
-    header.u8(1);
-    header.align(SEGMENT_HEADER_BYTES);
-    this.#segment.write(header.bytes);
+    const { out } = this.#segment;
+    out.u32(SEGMENT_MAGIC);
+    out.u8(1);
+    out.align(SEGMENT_HEADER_BYTES);
   }
 
   /** Resolves when all of it is on the disk: `close` then does not wait. */

@@ -30,12 +30,17 @@ function makeTables(): Int32Array[] {
   return tables;
 }
 
-// Chunks of a window share one buffer: its view is made once.
+// Chunks of a window share one buffer, and what is written alternates between two: their views are made once.
 let view = new DataView<ArrayBufferLike>(new ArrayBuffer(0));
+let other = view;
 
 /** Of `bytes[from, to)`, continuing `crc` (0 to start). @returns unsigned 32 bits. */
 export function crc32c(bytes: Uint8Array, from: number, to: number, crc = 0): number {
-  if (bytes.buffer !== view.buffer) view = new DataView(bytes.buffer);
+  if (bytes.buffer !== view.buffer) {
+    const before = view;
+    view = bytes.buffer === other.buffer ? other : new DataView(bytes.buffer);
+    other = before;
+  }
   let c = ~crc;
   let i = from + bytes.byteOffset;
   const end = to + bytes.byteOffset;

@@ -1,4 +1,5 @@
 /** A growing byte buffer in the byte orders of Prometheus's formats. */
+import { copyBytes } from "#libs/kit/copy-bytes.ts";
 import { crc32c } from "./crc32c.ts";
 
 const SHORT = 64;
@@ -80,10 +81,8 @@ export class ByteWriter {
   uvarint(value: number): void {
     this.reserve(10);
     let rest = value;
-    while (rest >= 0x80) {
-      this.#bytes[this.length++] = (rest % 128) | 0x80;
-      rest = Math.floor(rest / 128);
-    }
+    for (; rest > 0x7fff_ffff; rest = Math.floor(rest / 128)) this.#bytes[this.length++] = (rest % 128) | 0x80;
+    for (; rest >= 0x80; rest >>>= 7) this.#bytes[this.length++] = (rest & 0x7f) | 0x80;
     this.#bytes[this.length++] = rest;
   }
 
@@ -121,9 +120,14 @@ export class ByteWriter {
   }
 
   raw(bytes: Uint8Array): void {
-    this.reserve(bytes.length);
-    this.#bytes.set(bytes, this.length);
-    this.length += bytes.length;
+    this.copy(bytes, 0, bytes.length);
+  }
+
+  /** `source[from, to)`. */
+  copy(source: Uint8Array, from: number, to: number): void {
+    this.reserve(to - from);
+    copyBytes(source, from, to, this.#bytes, this.length);
+    this.length += to - from;
   }
 
   /** Length as uvarint, then `source[from, to)`, a few bytes. */
@@ -185,9 +189,11 @@ export class ByteWriter {
   }
 
   align(to: number): void {
-    const padding = (to - (this.length % to)) % to;
-    this.reserve(padding);
-    this.#bytes.fill(0, this.length, this.length + padding);
-    this.length += padding;
+    this.zeros((to - (this.length % to)) % to);
+  }
+
+  zeros(count: number): void {
+    this.reserve(count);
+    for (let i = 0; i < count; i++) this.#bytes[this.length++] = 0;
   }
 }

@@ -21,6 +21,7 @@ import {
   truncateSync,
 } from "node:fs";
 import { join } from "node:path";
+import { copyBytes } from "#libs/kit/copy-bytes.ts";
 import { CorruptionError } from "#libs/kit/errors.ts";
 import { crc32c } from "../encoding/crc32c.ts";
 import { ByteWriter } from "../encoding/writer.ts";
@@ -292,7 +293,7 @@ export class HeadChunkFiles {
       for (; i < j; i++) {
         const k = order[i]!;
         const start = offsets[k]! - from;
-        target.set(bytes.subarray(start, start + lengths[k]!), targets[k]!);
+        copyBytes(bytes, start, start + lengths[k]!, target, targets[k]!);
       }
       yield;
     }

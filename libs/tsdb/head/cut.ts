@@ -2,12 +2,12 @@
 import { join } from "node:path";
 import { Slices } from "#libs/kit/slices.ts";
 import { METRIC_NAME } from "#libs/model/labels.ts";
+import { EntryBatch } from "../block/entry-batch.ts";
 import { encodeExtras } from "../block/extras.ts";
 import { type BlockIdentity, BlockWriter, type WrittenBlock } from "../block/writer.ts";
 import type { Chunk } from "../chunk/encoding.ts";
 import { rangeEnd } from "./chunk-end.ts";
 import { type PackedSymbols, SymbolPacker } from "../index/packed-symbols.ts";
-import { FrameBuilder, FrameReader } from "../series/frame.ts";
 import { mergeChunks } from "./merge-chunks.ts";
 import { seriesNames } from "./metric-metadata.ts";
 import { ReadView, readFullChunk } from "./read-view.ts";
@@ -23,6 +23,8 @@ import type { HeadState } from "./state.ts";
  */
 const BATCH_SERIES = 1 << 14;
 const BATCH_BYTES = 32 << 20;
+/** Series between two looks at the clock. */
+const STEP = 16;
 
 /** The in-order samples in [mint, end), deleted ones left out. Undefined when there are none. */
 export async function cutRange(
@@ -35,39 +37,33 @@ export async function cutRange(
   const { series } = state;
   const slices = new Slices(10);
   const candidates = countingFrom(0, series.count);
-  const slots = await sortByLabels(series, candidates, slices);
+  const sorted = await sortByLabels(series, candidates, slices);
+  const slots = await filterSliced(sorted, slices, (slot) => series.firstTime(slot, -Infinity) < end);
   const identity = { ulid, minTime: mint, maxTime: end, compaction: { level: 1, sources: [ulid] } };
-  const builder = new FrameBuilder(BATCH_BYTES + (1 << 20));
-  const batch = new FrameReader();
+  const batch = new EntryBatch(BATCH_BYTES + (1 << 20));
   let from = 0;
   let to = 0;
   /** The chunks of the series from `i` on; nothing before `end` changes any more. */
   const read = async (i: number): Promise<void> => {
     const view = new ReadView(series, slots.subarray(i, i + BATCH_SERIES), state.files, undefined, state.tombstones);
     try {
-      for (let k = 0; k < view.slots.length && builder.dataBytes < BATCH_BYTES; k++) {
-        view.addChunks(k, { mint: -Infinity, maxt: end - 1, skipChunks: false }, builder);
-        builder.endSeries();
-        if (slices.due) await slices.breathe();
+      batch.clear();
+      for (let k = 0; k < view.slots.length && batch.byteLength < BATCH_BYTES; k++) {
+        view.addChunks(k, { mint: -Infinity, maxt: end - 1, skipChunks: false }, batch);
+        batch.endSeries();
+        if (k % STEP === 0 && slices.due) await slices.breathe();
       }
-      await slices.run(view.readSteps(builder.bytes));
+      await slices.run(view.readSteps(batch.bytes));
+      await slices.run(batch.sealSteps());
       from = i;
-      to = i + builder.seriesCount;
-      batch.enter(builder.take());
+      to = i + batch.seriesCount;
     } finally {
       view.release();
     }
   };
   return writeBlock(blocksFolder, identity, state, slots, slices, {
-    has: (i) => series.firstTime(slots[i]!, -Infinity) < end,
     load: (i) => (i >= to ? read(i) : undefined),
-    chunks(i) {
-      const { chunkEnds } = batch.frame;
-      const chunks: Chunk[] = [];
-      for (let k = i === from ? 0 : chunkEnds[i - from - 1]!; k < chunkEnds[i - from]!; k++)
-        chunks.push(batch.chunk(k));
-      return chunks;
-    },
+    chunks: (i) => batch.chunks(i - from),
   });
 }
 
@@ -91,7 +87,6 @@ export async function copyHead(
   try {
     const identity = { ulid, minTime, maxTime, compaction: { level: 1, sources: [ulid] } };
     return await writeBlock(blocksFolder, identity, state, slots, slices, {
-      has: () => true,
       load: () => undefined,
       chunks: (i) => view.chunks(i, -Infinity, Infinity),
     });
@@ -114,8 +109,8 @@ export async function cutLateChunks(
   const slices = new Slices(10);
   const candidates: number[] = [];
   for (let slot = 0; slot < series.count; slot++) if (late.has(series.refs[slot]!)) candidates.push(slot);
-  const slots = await sortByLabels(series, Uint32Array.from(candidates), slices);
-  const chunksOf = (i: number): readonly FullChunk[] => late.get(series.refs[slots[i]!]!)!;
+  const sorted = await sortByLabels(series, Uint32Array.from(candidates), slices);
+  const chunksOf = (slot: number): readonly FullChunk[] => late.get(series.refs[slot]!)!;
   const ends = new Set<number>();
   for (const chunks of late.values())
     for (const { mint, maxt } of chunks)
@@ -125,6 +120,7 @@ export async function cutLateChunks(
   for (const end of [...ends].sort((a, b) => a - b)) {
     const mint = end - options.rangeMs;
     const inRange = ({ mint: from, maxt: to }: FullChunk): boolean => from < end && to >= mint;
+    const slots = await filterSliced(sorted, slices, (slot) => chunksOf(slot).some(inRange));
     const ulid = nextUlid();
     const compaction = { level: 1, sources: [ulid], hints: [OUT_OF_ORDER_HINT] };
     const block = await writeBlock(
@@ -134,7 +130,6 @@ export async function cutLateChunks(
       slots,
       slices,
       {
-        has: (i) => chunksOf(i).some(inRange),
         load: () => undefined,
         chunks(i) {
           const ref = series.refs[slots[i]!]!;
@@ -143,7 +138,7 @@ export async function cutLateChunks(
             { mint: end, maxt: Infinity },
           ];
           const deleted = [...outside, ...(state.tombstones.byRef.get(ref) ?? [])];
-          const chunks = chunksOf(i)
+          const chunks = chunksOf(slots[i]!)
             .filter(inRange)
             .map((chunk) => readFullChunk(state.files, chunk));
           return mergeChunks(chunks, deleted, `head, series ${ref}`);
@@ -159,8 +154,6 @@ export async function cutLateChunks(
 export const OUT_OF_ORDER_HINT = "from-out-of-order";
 
 interface ChunkSource {
-  /** Whether series `i` may have chunks: cheap. */
-  has(i: number): boolean;
   /** Resolves when what `chunks` needs is at hand; undefined when it is. Asked in ascending order. */
   load(i: number): Promise<void> | undefined;
   /** Ascending, without overlap; maybe none. */
@@ -177,22 +170,20 @@ async function writeBlock(
   source: ChunkSource,
 ): Promise<WrittenBlock | undefined> {
   const { series } = state;
-  const { ordinals, symbols } = await usedSymbols(series, slots, source, slices);
+  const { ordinals, symbols } = await usedSymbols(series, slots, slices);
   if (symbols.count === 1) return undefined;
   const writer = await BlockWriter.openSliced(join(blocksFolder, identity.ulid), symbols, slices);
   try {
+    let labels: Uint32Array = new Uint32Array(0);
     let any = false;
     for (let i = 0; i < slots.length; i++) {
-      if (slices.due) await slices.breathe();
-      if (!source.has(i)) continue;
+      if (i % STEP === 0 && slices.due) await slices.breathe();
       const loading = source.load(i);
       if (loading !== undefined) await loading;
       const chunks = source.chunks(i);
       if (chunks.length > 0) {
-        writer.addSeries(
-          series.labelIds(slots[i]!).map((id) => ordinals[id]!),
-          chunks,
-        );
+        labels = series.labelNumbers(slots[i]!, ordinals, labels);
+        writer.addSeries(labels, chunks);
         any = true;
       }
     }
@@ -227,17 +218,31 @@ function extrasIn(
   );
 }
 
+/** The slots that are wanted, in fresh memory. */
+async function filterSliced(
+  slots: Uint32Array,
+  slices: Slices,
+  isWanted: (slot: number) => boolean,
+): Promise<Uint32Array> {
+  const wanted = new Uint32Array(slots.length);
+  let count = 0;
+  for (let i = 0; i < slots.length; i++) {
+    if (isWanted(slots[i]!)) wanted[count++] = slots[i]!;
+    if (i % STEP === 0 && slices.due) await slices.breathe();
+  }
+  return wanted.subarray(0, count);
+}
+
 /** The symbols of the series that go into the block, ascending, and the place of each id among them. */
 async function usedSymbols(
   series: HeadSeries,
   slots: Uint32Array,
-  source: ChunkSource,
   slices: Slices,
 ): Promise<{ ordinals: Uint32Array; symbols: PackedSymbols }> {
   const used = new Uint8Array(series.symbols.count);
   for (let i = 0; i < slots.length; i++) {
-    if (source.has(i)) for (const id of series.labelIds(slots[i]!)) used[id] = 1;
-    if (slices.due) await slices.breathe();
+    series.markLabels(slots[i]!, used);
+    if (i % STEP === 0 && slices.due) await slices.breathe();
   }
   const ordinals = new Uint32Array(used.length);
   // Prometheus's heads always have "", the name of the list of all series.

@@ -17,6 +17,9 @@ import type { HeadSeries } from "./series.ts";
 import { SnapshotRecord } from "./series-record.ts";
 import type { Tombstones } from "./tombstones.ts";
 
+/** Takes the chunks of a view. */
+export type ChunkSink = Pick<FrameBuilder, "reserveChunk" | "chunk" | "bytes">;
+
 type ChunkQuery = Pick<SeriesQuery, "mint" | "maxt" | "skipChunks" | "newestOnly">;
 
 /** For as many chunks a view has room at first. */
@@ -73,7 +76,7 @@ export class ReadView {
    * Adds the chunks of series `i` in range to `builder`, without overlap; their bytes may be left to `readSteps`.
    * @returns false when there are none, and nothing was added.
    */
-  addChunks(i: number, query: ChunkQuery, builder: FrameBuilder): boolean {
+  addChunks(i: number, query: ChunkQuery, builder: ChunkSink): boolean {
     const { mint, maxt, skipChunks } = query;
     const late = this.#late.get(i);
     const deleted = this.#tombstones.size === 0 ? undefined : this.#tombstones.get(this.#refOf(i));

@@ -79,7 +79,7 @@ export class SnapshotRecord {
   }
 
   /** Adds the newest sample of an open XOR chunk as a chunk of its own: nothing needs decoding (bench/query-head.ts). */
-  addNewest(i: number, builder: FrameBuilder): void {
+  addNewest(i: number, builder: Pick<FrameBuilder, "reserveChunk" | "bytes">): void {
     const time = this.lastTime(i);
     const one = this.#one;
     // Most series were last written at the same time: all but the value is the same.

@@ -108,6 +108,22 @@ export class HeadSeries {
     return this.#labelIds.subarray(at + 1, at + 1 + this.#labelIds[at]!);
   }
 
+  /** Sets `marks[id]` for its names and values. */
+  markLabels(slot: number, marks: Uint8Array): void {
+    const ids = this.#labelIds;
+    const at = this.#words[slot * WORDS + LABELS]!;
+    for (let k = at + 1, last = at + ids[at]!; k <= last; k++) marks[ids[k]!] = 1;
+  }
+
+  /** `numbers[id]` of its names and values: `into`, or fresh memory where that has another length. */
+  labelNumbers(slot: number, numbers: Uint32Array, into: Uint32Array): Uint32Array {
+    const ids = this.#labelIds;
+    const at = this.#words[slot * WORDS + LABELS]!;
+    const out = into.length === ids[at] ? into : new Uint32Array(ids[at]!);
+    for (let k = 0; k < out.length; k++) out[k] = numbers[ids[at + 1 + k]!]!;
+    return out;
+  }
+
   /** Adds the labels that a record says are at `at` to the series being built. */
   addLabels(at: number, builder: FrameBuilder, stream: StreamIds): void {
     const ids = this.#labelIds;

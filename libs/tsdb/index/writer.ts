@@ -31,7 +31,6 @@ export class IndexWriter {
   readonly #postingsMax: number;
   #seriesAt = 0;
   readonly #body = new ByteWriter(4096);
-  readonly #entry = new ByteWriter(4096);
   readonly #previous = { labels: new Uint32Array(64), length: 0 };
   /** By name's ordinal: how many series have it. */
   readonly #nameCounts: Uint32Array;
@@ -118,14 +117,14 @@ export class IndexWriter {
     }
     this.#refs[this.seriesCount++] = file.length / 16;
     for (let i = 0; i < labels.length; i += 2) this.#nameCounts[labels[i]!]!++;
-    const entry = this.#entry;
-    entry.clear();
-    entry.uvarint(body.length);
-    const from = entry.length;
-    entry.raw(body.bytes);
-    entry.crc(from);
-    this.seriesBytesMax = Math.max(this.seriesBytesMax, entry.length);
-    file.write(entry.bytes);
+    const { out } = file;
+    const start = out.length;
+    out.uvarint(body.length);
+    const from = out.length;
+    out.copy(body.buffer, 0, body.length);
+    out.crc(from);
+    this.seriesBytesMax = Math.max(this.seriesBytesMax, out.length - start);
+    file.settle();
   }
 
   #checkOrder(labels: Uint32Array): void {
@@ -145,7 +144,6 @@ export class IndexWriter {
     const table = new ByteWriter(1 << 16);
     table.u32(0);
     table.u32(0);
-    const list = new ByteWriter(1 << 12);
     let lists = 0;
     const writeList = (name: Uint8Array, value: Uint8Array, refs: Uint32Array): void => {
       file.align(4);
@@ -155,12 +153,13 @@ export class IndexWriter {
       table.uvarint(value.length);
       table.raw(value);
       table.uvarint(file.length);
-      list.clear();
-      list.u32(4 + 4 * refs.length);
-      list.u32(refs.length);
-      for (let i = 0; i < refs.length; i++) list.u32(refs[i]!);
-      list.crc(4);
-      file.write(list.bytes);
+      const { out } = file;
+      out.u32(4 + 4 * refs.length);
+      const from = out.length;
+      out.u32(refs.length);
+      for (let i = 0; i < refs.length; i++) out.u32(refs[i]!);
+      out.crc(from);
+      file.settle();
       lists++;
     };
     const empty = new Uint8Array(0);

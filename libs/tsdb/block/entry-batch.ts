@@ -1,0 +1,105 @@
+/**
+ * Chunks of many series as entries of a segment, one behind the other, in memory that is used again: a writer copies
+ * those of a series as one piece.
+ */
+import { crc32c } from "../encoding/crc32c.ts";
+import { ByteWriter } from "../encoding/writer.ts";
+import { CHUNK_ENTRY_OVERHEAD, type SegmentWindow, StoredChunk } from "./chunk-entry.ts";
+
+/** Chunks between two steps. */
+const STEP = 1024;
+
+export class EntryBatch {
+  readonly #out: ByteWriter;
+  #mints = new Float64Array(1024);
+  #maxts = new Float64Array(1024);
+  /** Where each entry ends, and where its encoding is. */
+  #ends = new Uint32Array(1024);
+  #encodingAt = new Uint32Array(1024);
+  #chunkCount = 0;
+  #seriesEnds: number[] = [];
+  #window: SegmentWindow | undefined;
+
+  /** `bytes`: room before the batch grows, which is felt as a pause. */
+  constructor(bytes: number) {
+    this.#out = new ByteWriter(bytes);
+  }
+
+  clear(): void {
+    this.#out.clear();
+    this.#chunkCount = 0;
+    this.#seriesEnds.length = 0;
+  }
+
+  get byteLength(): number {
+    return this.#out.length;
+  }
+
+  get seriesCount(): number {
+    return this.#seriesEnds.length;
+  }
+
+  /** The batch's memory; until the next chunk is added. */
+  get bytes(): Uint8Array {
+    return this.#out.buffer;
+  }
+
+  /** A chunk of the series being added; its bytes are copied. */
+  chunk(mint: number, maxt: number, encoding: number, bytes: Uint8Array, from: number, length: number): void {
+    const at = this.reserveChunk(mint, maxt, encoding, length);
+    this.bytes.set(bytes.subarray(from, from + length), at);
+  }
+
+  /** As `chunk`, but the caller writes the bytes into `bytes` from the index returned on, before the batch is sealed. */
+  reserveChunk(mint: number, maxt: number, encoding: number, length: number): number {
+    if (this.#chunkCount === this.#ends.length) this.#grow();
+    const out = this.#out;
+    const i = this.#chunkCount++;
+    this.#mints[i] = mint;
+    this.#maxts[i] = maxt;
+    out.reserve(length + CHUNK_ENTRY_OVERHEAD);
+    out.uvarint(length);
+    this.#encodingAt[i] = out.length;
+    out.u8(encoding);
+    const at = out.length;
+    out.length = this.#ends[i] = at + length + 4;
+    return at;
+  }
+
+  #grow(): void {
+    const grown = <T extends Float64Array | Uint32Array>(from: T, to: T): T => {
+      to.set(from);
+      return to;
+    };
+    const capacity = 4 * this.#ends.length;
+    this.#mints = grown(this.#mints, new Float64Array(capacity));
+    this.#maxts = grown(this.#maxts, new Float64Array(capacity));
+    this.#ends = grown(this.#ends, new Uint32Array(capacity));
+    this.#encodingAt = grown(this.#encodingAt, new Uint32Array(capacity));
+  }
+
+  endSeries(): void {
+    this.#seriesEnds.push(this.#chunkCount);
+  }
+
+  /** Writes the checksums, once the bytes of all chunks are there; by steps. */
+  *sealSteps(): Generator<void> {
+    const { bytes } = this;
+    this.#window = { bytes, file: "chunks of a head", base: 0 };
+    for (let i = 0; i < this.#chunkCount; i++) {
+      const crcAt = this.#ends[i]! - 4;
+      this.#out.patchU32(crcAt, crc32c(bytes, this.#encodingAt[i]!, crcAt));
+      if (i % STEP === STEP - 1) yield;
+    }
+  }
+
+  /** The chunks of a series, until the batch is cleared. */
+  chunks(s: number): StoredChunk[] {
+    const chunks: StoredChunk[] = [];
+    for (let i = s === 0 ? 0 : this.#seriesEnds[s - 1]!; i < this.#seriesEnds[s]!; i++) {
+      const from = i === 0 ? 0 : this.#ends[i - 1]!;
+      chunks.push(new StoredChunk(this.#mints[i]!, this.#maxts[i]!, this.#window!, from, this.#ends[i]! - from));
+    }
+    return chunks;
+  }
+}
