@@ -12,25 +12,36 @@ export const SEGMENT_BYTES_MAX = 512 * 1024 * 1024;
 /** Most bytes around the data: length as uvarint, encoding, checksum. */
 export const CHUNK_ENTRY_OVERHEAD = 10;
 
+/** Bytes of a segment from `base` of the file on; they outlive all chunks made of them. */
+export interface SegmentWindow {
+  readonly bytes: Uint8Array;
+  readonly file: string;
+  readonly base: number;
+}
+
+export const NO_WINDOW: SegmentWindow = { bytes: new Uint8Array(0), file: "", base: 0 };
+
 /**
  * A chunk in the bytes of a segment. Its checksum is verified when `data` is asked for first: an entry that is only
- * copied takes its checksum along.
+ * copied takes its checksum along. Who goes through a block uses few of them again and again: a merge reads millions.
  */
 export class StoredChunk implements Chunk {
-  readonly mint: number;
-  readonly maxt: number;
+  mint = 0;
+  maxt = 0;
   /** The entry is `bytes[from, to)`. */
-  readonly bytes: Uint8Array;
-  readonly from: number;
-  readonly to: number;
-  readonly encoding: number;
-  readonly #dataFrom: number;
-  readonly #window: SegmentWindow;
+  bytes = NO_WINDOW.bytes;
+  from = 0;
+  to = 0;
+  encoding = 0;
+  #dataFrom = 0;
+  #window = NO_WINDOW;
   #isVerified = false;
 
-  /** The window holds the entry, `length` bytes from `from` on, as `chunkEntryBytes` tells. */
-  constructor(mint: number, maxt: number, window: SegmentWindow, from: number, length: number) {
+  /** Becomes the chunk at `from` of the window. @returns false, and it is none, when the entry is not all there. */
+  take(mint: number, maxt: number, window: SegmentWindow, from: number): boolean {
     const { bytes } = window;
+    const length = chunkEntryBytes(bytes, from);
+    if (length === undefined || length === 0 || from + length > bytes.length) return false;
     let encodingAt = from + 1;
     while (bytes[encodingAt - 1]! >= 0x80) encodingAt++;
     this.mint = mint;
@@ -41,11 +52,16 @@ export class StoredChunk implements Chunk {
     this.encoding = bytes[encodingAt]!;
     this.#dataFrom = encodingAt + 1;
     this.#window = window;
+    this.#isVerified = false;
+    return true;
   }
 
   /** @throws CorruptionError when the checksum is wrong. */
   verify(): void {
-    if (!this.#isVerified) readChunkEntry(this.bytes, this.from, this.#window.file, this.#window.base);
+    if (this.#isVerified) return;
+    const { bytes, to } = this;
+    if (crc32c(bytes, this.#dataFrom - 1, to - 4) !== storedCrc(bytes, to - 4))
+      throw new CorruptionError(this.#window.file, this.#window.base + this.from, "chunk: checksum");
     this.#isVerified = true;
   }
 
@@ -63,13 +79,6 @@ export class StoredChunk implements Chunk {
   get sampleCount(): number {
     return this.dataLength < 2 ? 0 : sampleCount(this.encoding, this.bytes, this.#dataFrom);
   }
-}
-
-/** Bytes of a segment from `base` of the file on; they outlive all chunks made of them. */
-export interface SegmentWindow {
-  readonly bytes: Uint8Array;
-  readonly file: string;
-  readonly base: number;
 }
 
 /** Where a chunk's data lies in its bytes. One for all: an object a chunk is garbage that queries feel. */
@@ -104,10 +113,13 @@ export function readChunkEntry(bytes: Uint8Array, from: number, file: string, ba
   const end = from + need - 4;
   let encodingAt = from + 1;
   while (bytes[encodingAt - 1]! >= 0x80) encodingAt++;
-  const stored = ((bytes[end]! << 24) | (bytes[end + 1]! << 16) | (bytes[end + 2]! << 8) | bytes[end + 3]!) >>> 0;
-  if (crc32c(bytes, encodingAt, end) !== stored) throw new CorruptionError(file, base + from, "chunk: checksum");
+  if (crc32c(bytes, encodingAt, end) !== storedCrc(bytes, end)) throw new CorruptionError(file, base + from, "chunk: checksum");
   entry.encoding = bytes[encodingAt]!;
   entry.from = encodingAt + 1;
   entry.length = end - encodingAt - 1;
   return entry;
+}
+
+function storedCrc(bytes: Uint8Array, at: number): number {
+  return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
 }

@@ -2,9 +2,8 @@
  * Chunks of many series as entries of a segment, one behind the other, in memory that is used again: a writer copies
  * those of a series as one piece.
  */
-import { crc32c } from "../encoding/crc32c.ts";
 import { ByteWriter } from "../encoding/writer.ts";
-import { CHUNK_ENTRY_OVERHEAD, type SegmentWindow, StoredChunk } from "./chunk-entry.ts";
+import { CHUNK_ENTRY_OVERHEAD, NO_WINDOW, type SegmentWindow, StoredChunk } from "./chunk-entry.ts";
 
 /** Chunks between two steps. */
 const STEP = 1024;
@@ -18,7 +17,9 @@ export class EntryBatch {
   #encodingAt = new Uint32Array(1024);
   #chunkCount = 0;
   #seriesEnds: number[] = [];
-  #window: SegmentWindow | undefined;
+  #window: SegmentWindow = NO_WINDOW;
+  readonly #pool: StoredChunk[] = [];
+  readonly #chunks: StoredChunk[] = [];
 
   /** `bytes`: room before the batch grows, which is felt as a pause. */
   constructor(bytes: number) {
@@ -84,21 +85,25 @@ export class EntryBatch {
 
   /** Writes the checksums, once the bytes of all chunks are there; by steps. */
   *sealSteps(): Generator<void> {
-    const { bytes } = this;
-    this.#window = { bytes, file: "chunks of a head", base: 0 };
+    const out = this.#out;
+    this.#window = { bytes: out.buffer, file: "chunks of a head", base: 0 };
     for (let i = 0; i < this.#chunkCount; i++) {
       const crcAt = this.#ends[i]! - 4;
-      this.#out.patchU32(crcAt, crc32c(bytes, this.#encodingAt[i]!, crcAt));
+      out.patchU32(crcAt, out.crcOf(this.#encodingAt[i]!, crcAt));
       if (i % STEP === STEP - 1) yield;
     }
   }
 
-  /** The chunks of a series, until the batch is cleared. */
+  /** The chunks of a series, until those of another are asked for. */
   chunks(s: number): StoredChunk[] {
-    const chunks: StoredChunk[] = [];
-    for (let i = s === 0 ? 0 : this.#seriesEnds[s - 1]!; i < this.#seriesEnds[s]!; i++) {
-      const from = i === 0 ? 0 : this.#ends[i - 1]!;
-      chunks.push(new StoredChunk(this.#mints[i]!, this.#maxts[i]!, this.#window!, from, this.#ends[i]! - from));
+    const chunks = this.#chunks;
+    const first = s === 0 ? 0 : this.#seriesEnds[s - 1]!;
+    chunks.length = this.#seriesEnds[s]! - first;
+    for (let k = 0; k < chunks.length; k++) {
+      const i = first + k;
+      const chunk = (this.#pool[k] ??= new StoredChunk());
+      chunk.take(this.#mints[i]!, this.#maxts[i]!, this.#window, i === 0 ? 0 : this.#ends[i - 1]!);
+      chunks[k] = chunk;
     }
     return chunks;
   }

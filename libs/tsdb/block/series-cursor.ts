@@ -8,8 +8,7 @@
  */
 import { CorruptionError } from "#libs/kit/errors.ts";
 import type { BlockBytes } from "./bytes.ts";
-import { chunkEntryBytes, type SegmentWindow, StoredChunk } from "./chunk-entry.ts";
-import { crc32c } from "../encoding/crc32c.ts";
+import { chunkEntryBytes, NO_WINDOW, StoredChunk } from "./chunk-entry.ts";
 import { ByteReader } from "../encoding/reader.ts";
 import { SymbolTable } from "../index/symbols.ts";
 import { INDEX_HEADER_BYTES, readIndexVersion, readToc, type Toc, TOC_BYTES } from "../index/toc.ts";
@@ -34,7 +33,10 @@ export class SeriesCursor {
   /** Offset in the index of the entry that `next` reads. */
   #at: number;
   #segment = -1;
-  #window: SegmentWindow = { bytes: NOTHING, file: "", base: 0 };
+  #window = NO_WINDOW;
+  /** Of the series; used again for the next. */
+  readonly #chunks: StoredChunk[] = [];
+  readonly #pool: StoredChunk[] = [];
   // Memory is used again: fresh windows cost a third of a merge's time, in page faults and collections.
   readonly #indexMemory = new Uint8Array(INDEX_WINDOW_BYTES);
   readonly #spare: Uint8Array[] = [];
@@ -119,13 +121,13 @@ export class SeriesCursor {
   next(): void {
     while (this.#used.length > 0) this.#spare.push(this.#used.pop()!);
     const reader = this.#reader;
-    const { bytes, base } = reader;
+    const { base } = reader;
     reader.at = this.#at - base;
     const length = reader.uvarint();
     const bodyAt = reader.at;
     reader.skip(length);
     const end = reader.at + 4;
-    if (crc32c(bytes, bodyAt, reader.at) !== reader.u32()) {
+    if (reader.crcOf(bodyAt, reader.at) !== reader.u32()) {
       throw new CorruptionError(`${this.name}/index`, this.#at, "series entry: checksum");
     }
     this.ref = this.version === 1 ? this.#at : this.#at / 16;
@@ -176,7 +178,8 @@ export class SeriesCursor {
    * @throws CorruptionError.
    */
   chunks(): StoredChunk[] | undefined {
-    const chunks: StoredChunk[] = [];
+    const chunks = this.#chunks;
+    chunks.length = 0;
     for (let i = 0; i < this.chunkCount; i++) {
       const chunk = this.#chunk(i);
       if (chunk === undefined) return undefined;
@@ -186,7 +189,8 @@ export class SeriesCursor {
   }
 
   async loadChunks(): Promise<StoredChunk[]> {
-    const chunks: StoredChunk[] = [];
+    const chunks = this.#chunks;
+    chunks.length = 0;
     for (let i = 0; i < this.chunkCount; i++) {
       let chunk = this.#chunk(i);
       if (chunk === undefined) {
@@ -207,12 +211,10 @@ export class SeriesCursor {
   /** Chunk `i` of the series, undefined when it is not all at hand. */
   #chunk(i: number): StoredChunk | undefined {
     const ref = this.#refs[i]!;
-    const { base, bytes } = this.#window;
-    const at = (ref % TWO_32) - base;
-    if (at < 0 || Math.floor(ref / TWO_32) !== this.#segment) return undefined;
-    const length = chunkEntryBytes(bytes, at);
-    if (length === undefined || length === 0 || at + length > bytes.length) return undefined;
-    return new StoredChunk(this.#mints[i]!, this.#maxts[i]!, this.#window, at, length);
+    const at = ref - this.#segment * TWO_32 - this.#window.base;
+    if (at < 0 || at >= this.#window.bytes.length) return undefined;
+    const chunk = (this.#pool[i] ??= new StoredChunk());
+    return chunk.take(this.#mints[i]!, this.#maxts[i]!, this.#window, at) ? chunk : undefined;
   }
 
   async #loadWindow(offset: number, length: number): Promise<void> {

@@ -13,7 +13,8 @@ import { Slices } from "#libs/kit/slices.ts";
 import { holdsFloats } from "../chunk/encoding.ts";
 import { SampleCursor } from "../chunk/sample-cursor.ts";
 import { SeriesCursor } from "./series-cursor.ts";
-import { readIndexHeader } from "../index/header.ts";
+import { utf8 } from "../encoding/reader.ts";
+import { type FileRange, readIndexHeader } from "../index/header.ts";
 import { type Postings, readPostings } from "../index/postings.ts";
 import type { SymbolTable } from "../index/symbols.ts";
 import type { BlockBytes } from "./bytes.ts";
@@ -63,20 +64,28 @@ export async function verifyBlock(
     numHistogramSamples: 0,
     numTombstones: countTombstones(tombstones),
   };
-  let before: Uint32Array = new Uint32Array(0);
+  let all = 0;
+  let before = new Uint32Array(64);
+  let beforeCount = 0;
   /** Of the labels of the series before, which the next mostly shares. */
-  let ids: Uint32Array = new Uint32Array(64);
+  let ids = new Uint32Array(64);
   while (cursor.isBuffered || (await cursor.load())) {
     cursor.next();
-    const labels = cursor.labels.slice(0, cursor.labelCount);
-    checkLabels(before, labels, cursor);
-    pairs.add(ALL, 0, cursor.ref);
-    if (labels.length > ids.length) ids = new Uint32Array(2 * labels.length);
-    for (let i = 0; i < labels.length; i += 2) {
-      if (labels[i] === before[i] && labels[i + 1] === before[i + 1]) pairs.addTo(ids[i]!, cursor.ref);
-      else ids[i] = pairs.add(labels[i]!, labels[i + 1]!, cursor.ref);
+    const { labels, labelCount } = cursor;
+    checkLabels(before, beforeCount, cursor);
+    if (counts.numSeries === 0) all = pairs.idOf(ALL, 0);
+    pairs.addTo(all, cursor.ref);
+    if (labels.length > before.length) {
+      before = doubled(before, labels.length);
+      ids = doubled(ids, labels.length);
     }
-    before = labels;
+    for (let i = 0; i < labelCount; i += 2) {
+      if (i >= beforeCount || labels[i] !== before[i] || labels[i + 1] !== before[i + 1])
+        ids[i] = pairs.idOf(labels[i]!, labels[i + 1]!);
+      pairs.addTo(ids[i]!, cursor.ref);
+    }
+    for (let i = 0; i < labelCount; i++) before[i] = labels[i]!;
+    beforeCount = labelCount;
     lost.delete(cursor.ref);
     counts.numSeries++;
     const chunks = cursor.chunks() ?? (await cursor.loadChunks());
@@ -108,21 +117,22 @@ async function checkExtras({ extras, name }: BlockBytes, slices: Slices): Promis
 
 function checkSymbols(symbols: SymbolTable, file: string): void {
   for (let i = 1; i < symbols.count; i++) {
-    if (Buffer.compare(symbols.bytes(i - 1), symbols.bytes(i)) >= 0) {
+    if (symbols.compare(i - 1, symbols, i) >= 0) {
       throw new CorruptionError(file, 0, `symbol ${i} is not behind the one before`);
     }
   }
 }
 
-function checkLabels(before: Uint32Array, labels: Uint32Array, { name, ref }: SeriesCursor): void {
+/** `before`: the labels of the series before. */
+function checkLabels(before: Uint32Array, beforeCount: number, { name, ref, labels, labelCount }: SeriesCursor): void {
   const fail = (what: string): never => {
     throw new CorruptionError(`${name}/index`, 0, `series ${ref}: ${what}`);
   };
-  for (let i = 2; i < labels.length; i += 2) if (labels[i]! <= labels[i - 2]!) fail("label names do not ascend");
+  for (let i = 2; i < labelCount; i += 2) if (labels[i]! <= labels[i - 2]!) fail("label names do not ascend");
   let same = 0;
-  while (same < labels.length && labels[same] === before[same]) same++;
-  const ascends = same < labels.length && (same >= before.length || before[same]! < labels[same]!);
-  if (!ascends && (before.length > 0 || labels.length > 0)) fail("not behind the series before");
+  while (same < labelCount && same < beforeCount && labels[same] === before[same]) same++;
+  const ascends = same < labelCount && (same === beforeCount || before[same]! < labels[same]!);
+  if (!ascends && (beforeCount > 0 || labelCount > 0)) fail("not behind the series before");
 }
 
 function checkChunks(
@@ -130,26 +140,27 @@ function checkChunks(
   { minTime, maxTime }: BlockMeta,
   counts: BlockCounts,
   decode: boolean,
-  { name, ref }: SeriesCursor,
+  cursor: SeriesCursor,
 ): void {
   let end = -Infinity;
   for (const chunk of chunks) {
-    const { mint, maxt, encoding } = chunk;
-    const fail = (what: string): never => {
-      throw new CorruptionError(`${name}, series ${ref}, chunk from ${mint} to ${maxt}`, 0, what);
-    };
-    if (mint > maxt || mint <= end) fail("overlaps the chunk before or itself");
+    const { mint, maxt } = chunk;
+    if (mint > maxt || mint <= end) fail(cursor, chunk, "overlaps the chunk before or itself");
     end = maxt;
-    if (mint < minTime || maxt >= maxTime) fail(`outside of the block's ${minTime} to ${maxTime}`);
+    if (mint < minTime || maxt >= maxTime) fail(cursor, chunk, `outside of the block's ${minTime} to ${maxTime}`);
     chunk.verify();
-    if (chunk.dataLength < 2) fail(`${chunk.dataLength} bytes`);
+    if (chunk.dataLength < 2) fail(cursor, chunk, `${chunk.dataLength} bytes`);
     const count = chunk.sampleCount;
-    if (decode) checkSamples(chunk, count, fail);
+    if (decode) checkSamples(chunk, count, (what) => fail(cursor, chunk, what));
     counts.numChunks++;
     counts.numSamples += count;
-    if (holdsFloats(encoding)) counts.numFloatSamples += count;
+    if (holdsFloats(chunk.encoding)) counts.numFloatSamples += count;
     else counts.numHistogramSamples += count;
   }
+}
+
+function fail({ name, ref }: SeriesCursor, { mint, maxt }: StoredChunk, what: string): never {
+  throw new CorruptionError(`${name}, series ${ref}, chunk from ${mint} to ${maxt}`, 0, what);
 }
 
 function checkSamples(chunk: StoredChunk, count: number, fail: (what: string) => never): void {
@@ -179,8 +190,8 @@ class PairLists {
   #hashes = new Uint32Array(1024);
   size = 0;
 
-  /** Adds the next series of a pair. @returns the pair's id. */
-  add(name: number, value: number, ref: number): number {
+  /** The id of a pair, for `addTo`. */
+  idOf(name: number, value: number): number {
     const place = this.#place(name, value);
     let id = this.#table[place]! - 1;
     if (id < 0) {
@@ -191,11 +202,10 @@ class PairLists {
       this.#table[place] = id + 1;
       if (2 * this.size > this.#table.length) this.#rehash();
     }
-    this.addTo(id, ref);
     return id;
   }
 
-  /** `add` for who knows the pair's id. */
+  /** Adds the next series of a pair. */
   addTo(id: number, ref: number): void {
     this.#counts[id]!++;
     this.#hashes[id] = hashed(this.#hashes[id]!, ref);
@@ -241,8 +251,8 @@ function hashed(hash: number, ref: number): number {
   return Math.imul(hash ^ ref, 0x9e3779b1) + 1;
 }
 
-function doubled(list: Uint32Array<ArrayBuffer>): Uint32Array<ArrayBuffer> {
-  const larger = new Uint32Array(list.length * 2);
+function doubled(list: Uint32Array<ArrayBuffer>, length = list.length): Uint32Array<ArrayBuffer> {
+  const larger = new Uint32Array(length * 2);
   larger.set(list);
   return larger;
 }
@@ -254,8 +264,8 @@ async function checkPostings(bytes: BlockBytes, pairs: PairLists, slices: Slices
   const header = await readIndexHeader(bytes.index, await bytes.indexSize(), file);
   let filled = 0;
   let window = { from: 0, bytes: new Uint8Array(0) as Uint8Array };
-  let name = "";
-  let nameOrdinal: number | undefined = ALL;
+  const { symbols } = header;
+  let nameBefore: number | undefined;
   let valueBefore = 0;
   for (let i = 0; i < header.entryCount; i++) {
     const list = header.list(i);
@@ -264,17 +274,20 @@ async function checkPostings(bytes: BlockBytes, pairs: PairLists, slices: Slices
       window = { from, bytes: await bytes.index(from, Math.max(to - from, LISTS_WINDOW_BYTES)) };
     }
     const refs = readPostings(window.bytes, from - window.from, file);
-    const isNewName = list.name !== name;
-    if (isNewName) nameOrdinal = header.symbols.find(list.name);
-    name = list.name;
-    const valueOrdinal = name === "" ? 0 : header.symbols.find(list.value);
-    if (!isNewName && i > 0 && (valueOrdinal ?? 0) <= valueBefore) {
-      throw new CorruptionError(file, header.toc.postingsTable, `values of ${name} do not ascend at "${list.value}"`);
+    const textOf = ({ from: start, to: end }: FileRange): string => utf8(list.bytes, start, end);
+    const isAll = list.name.from === list.name.to;
+    const name = isAll ? ALL : symbols.find(list.bytes, list.name.from, list.name.to, nameBefore ?? 0);
+    const value = isAll ? 0 : symbols.find(list.bytes, list.value.from, list.value.to, valueBefore);
+    if (i > 0 && name === nameBefore && (value ?? 0) <= valueBefore) {
+      const what = `values of ${textOf(list.name)} do not ascend at "${textOf(list.value)}"`;
+      throw new CorruptionError(file, header.toc.postingsTable, what);
     }
-    valueBefore = valueOrdinal ?? 0;
-    if (nameOrdinal === undefined || valueOrdinal === undefined || !pairs.holds(nameOrdinal, valueOrdinal, refs)) {
-      throw new CorruptionError(file, from, `postings of ${name}="${list.value}" are not the series that have it`);
+    if (name === undefined || value === undefined || !pairs.holds(name, value, refs)) {
+      const what = `postings of ${textOf(list.name)}="${textOf(list.value)}" are not the series that have it`;
+      throw new CorruptionError(file, from, what);
     }
+    nameBefore = name;
+    valueBefore = value;
     if (refs.length > 0) filled++;
     if (slices.due) await slices.breathe();
   }

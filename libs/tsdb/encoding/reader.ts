@@ -1,5 +1,6 @@
 /** Reads stored bytes with bounds: every read past the end is a `CorruptionError` that names file and byte. */
 import { CorruptionError } from "#libs/kit/errors.ts";
+import { crc32cOf } from "./crc32c.ts";
 
 export class ByteReader {
   readonly bytes: Uint8Array;
@@ -29,6 +30,11 @@ export class ByteReader {
 
   need(count: number): void {
     if (!(count >= 0) || count > this.end - this.at) this.fail(`needs ${count} bytes, ${this.end - this.at} are left`);
+  }
+
+  /** CRC-32C of `bytes[from, to)`. */
+  crcOf(from: number, to: number): number {
+    return crc32cOf(this.#view, from, to);
   }
 
   u8(): number {

@@ -1,6 +1,6 @@
 /** A growing byte buffer in the byte orders of Prometheus's formats. */
 import { copyBytes } from "#libs/kit/copy-bytes.ts";
-import { crc32c } from "./crc32c.ts";
+import { crc32cOf } from "./crc32c.ts";
 
 const SHORT = 64;
 
@@ -180,7 +180,12 @@ export class ByteWriter {
 
   /** CRC-32C of everything from `from` on. */
   crc(from: number): void {
-    this.u32(crc32c(this.#bytes, from, this.length));
+    this.u32(this.crcOf(from, this.length));
+  }
+
+  /** CRC-32C of what was written to [from, to). */
+  crcOf(from: number, to: number): number {
+    return crc32cOf(this.#view, from, to);
   }
 
   /** Overwrites four bytes written earlier. */

@@ -22,6 +22,14 @@ export interface FileRange {
   readonly to: number;
 }
 
+/** Where the UTF-8 of a list's name and value lies in `bytes`, and the list in the index. */
+export interface ListEntry {
+  readonly bytes: Uint8Array;
+  readonly name: FileRange;
+  readonly value: FileRange;
+  readonly range: FileRange;
+}
+
 /** Reads a piece of the index; shorter only at the end of the file. */
 export type ReadIndex = (offset: number, length: number) => Promise<Uint8Array>;
 
@@ -148,11 +156,20 @@ export class IndexHeader {
   }
 
   /** List `i` in the order of the file: by name, then value; first that of all series, with an empty name. */
-  list(i: number): { readonly name: string; readonly value: string; readonly range: FileRange } {
+  list(i: number): ListEntry {
     const reader = this.#reader;
     reader.at = this.#entries[i]!;
     reader.uvarint();
-    return { name: reader.text(), value: reader.text(), range: this.#range(i) };
+    const name = this.#text();
+    return { bytes: reader.bytes, name, value: this.#text(), range: this.#range(i) };
+  }
+
+  /** Where the text that the reader is at lies. */
+  #text(): FileRange {
+    const reader = this.#reader;
+    const length = reader.uvarint();
+    reader.skip(length);
+    return { from: reader.at - length, to: reader.at };
   }
 
   /** Lists are written in the order of the table, in version 1 in some order: each ends where the next one starts. */

@@ -79,33 +79,25 @@ export async function mergeSymbols(
 ): Promise<{ symbols: PackedSymbols; ordinals: Uint32Array[] }> {
   const ordinals = tables.map((table) => new Uint32Array(table.count));
   const ends = new Uint32Array(tables.reduce((sum, table) => sum + table.count, 0));
-  let bytes = new Uint8Array(1 << 16);
-  let length = 0;
+  const out = new ByteWriter(1 << 16);
   let count = 0;
   const at = tables.map(() => 0);
-  const heads = tables.map((table) => (table.count > 0 ? table.bytes(0) : undefined));
   for (;;) {
-    let least: Uint8Array | undefined;
-    for (const head of heads) {
-      if (head !== undefined && (least === undefined || Buffer.compare(head, least) < 0)) least = head;
-    }
-    if (least === undefined) break;
-    if (length + least.length > bytes.length) {
-      const larger = new Uint8Array(Math.max(bytes.length * 2, length + least.length));
-      larger.set(bytes);
-      bytes = larger;
-    }
-    bytes.set(least, length);
-    length += least.length;
+    let least = -1;
     for (let k = 0; k < tables.length; k++) {
-      const head = heads[k];
-      if (head === undefined || Buffer.compare(head, least) !== 0) continue;
-      ordinals[k]![at[k]!] = count;
-      const next = ++at[k]!;
-      heads[k] = next < tables[k]!.count ? tables[k]!.bytes(next) : undefined;
+      if (at[k]! === tables[k]!.count) continue;
+      if (least < 0 || tables[k]!.compare(at[k]!, tables[least]!, at[least]!) < 0) least = k;
     }
-    ends[count++] = length;
+    if (least < 0) break;
+    const table = tables[least]!;
+    const ordinal = at[least]!;
+    table.writeTo(out, ordinal);
+    for (let k = 0; k < tables.length; k++) {
+      if (k !== least && (at[k]! === tables[k]!.count || tables[k]!.compare(at[k]!, table, ordinal) !== 0)) continue;
+      ordinals[k]![at[k]!++] = count;
+    }
+    ends[count++] = out.length;
     if (slices.due) await slices.breathe();
   }
-  return { symbols: new PackedSymbols(bytes.subarray(0, length), ends.slice(0, count)), ordinals };
+  return { symbols: new PackedSymbols(out.bytes, ends.slice(0, count)), ordinals };
 }

@@ -2,12 +2,14 @@
 import { CorruptionError } from "#libs/kit/errors.ts";
 import { crc32c } from "../encoding/crc32c.ts";
 import { ByteReader, utf8 } from "../encoding/reader.ts";
+import type { ByteWriter } from "../encoding/writer.ts";
 
 export class SymbolTable {
   readonly count: number;
   readonly #bytes: Uint8Array;
   readonly #offsets: Uint32Array;
   readonly #file: string;
+  #textAt = 0;
   /** Index version 1 refers to a symbol by its offset in the file. */
   readonly #byFileOffset: ReadonlyMap<number, number> | undefined;
 
@@ -46,17 +48,42 @@ export class SymbolTable {
     return ordinal;
   }
 
-  /** The ordinal of a symbol by its text; undefined when there is none. */
-  find(text: string): number | undefined {
-    const wanted = Buffer.from(text);
-    let low = 0;
-    let high = this.count;
+  /** The ordinal of the symbol `bytes[from, to)`, sooner when it is little behind `near`; undefined when there is none. */
+  find(bytes: Uint8Array, from: number, to: number, near: number): number | undefined {
+    let low = near < this.count && this.#compare(near, bytes, from, to) <= 0 ? near : 0;
+    let high = low === 0 ? this.count : low + 1;
+    for (let step = 1; high < this.count && this.#compare(high, bytes, from, to) < 0; step *= 2) {
+      low = high + 1;
+      high = Math.min(high + step, this.count);
+    }
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (Buffer.compare(this.bytes(middle), wanted) < 0) low = middle + 1;
+      if (this.#compare(middle, bytes, from, to) < 0) low = middle + 1;
       else high = middle;
     }
-    return low < this.count && Buffer.compare(this.bytes(low), wanted) === 0 ? low : undefined;
+    return low < this.count && this.#compare(low, bytes, from, to) === 0 ? low : undefined;
+  }
+
+  /** The order of symbol `i` and symbol `j` of `other`. */
+  compare(i: number, other: SymbolTable, j: number): number {
+    const length = other.#lengthAt(j);
+    return this.#compare(i, other.#bytes, other.#textAt, other.#textAt + length);
+  }
+
+  /** The same for `bytes[from, to)`. */
+  #compare(i: number, bytes: Uint8Array, from: number, to: number): number {
+    const length = this.#lengthAt(i);
+    const own = this.#bytes;
+    const at = this.#textAt;
+    const shared = Math.min(length, to - from);
+    for (let k = 0; k < shared; k++) if (own[at + k] !== bytes[from + k]) return own[at + k]! - bytes[from + k]!;
+    return length - (to - from);
+  }
+
+  /** Writes the symbol's UTF-8. */
+  writeTo(out: ByteWriter, ordinal: number): void {
+    const length = this.#lengthAt(ordinal);
+    out.copy(this.#bytes, this.#textAt, this.#textAt + length);
   }
 
   text(ordinal: number): string {
@@ -66,6 +93,12 @@ export class SymbolTable {
 
   /** The symbol's UTF-8, a view. */
   bytes(ordinal: number): Uint8Array {
+    const length = this.#lengthAt(ordinal);
+    return this.#bytes.subarray(this.#textAt, this.#textAt + length);
+  }
+
+  /** Bytes of a symbol, which begin at `#textAt`. */
+  #lengthAt(ordinal: number): number {
     const from = this.#offsets[ordinal];
     if (from === undefined) throw new CorruptionError(this.#file, 0, `no symbol ${ordinal}`);
     // Lengths were read once when the table was opened: they hold.
@@ -75,7 +108,10 @@ export class SymbolTable {
     for (let shift = 0; ; shift += 7) {
       const byte = bytes[at++]!;
       length += (byte & 0x7f) << shift;
-      if (byte < 0x80) return bytes.subarray(at, at + length);
+      if (byte < 0x80) {
+        this.#textAt = at;
+        return length;
+      }
     }
   }
 }
