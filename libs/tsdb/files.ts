@@ -143,9 +143,9 @@ export class FileWriter {
     if (this.out.length >= FLUSH_BYTES) this.#flush();
   }
 
-  /** Zeros up to the next multiple of `to`. */
+  /** Zeros up to the next multiple of `to`, a power of two. */
   align(to: number): void {
-    this.out.zeros((to - (this.length % to)) % to);
+    this.out.zeros(-this.length & (to - 1));
   }
 
   /** Bytes written earlier; shorter only at the end. */

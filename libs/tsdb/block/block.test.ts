@@ -95,6 +95,35 @@ test("a source with a damaged chunk stops the merge, names the source and leaves
   expect(readdirSync(join(folder, "damaged"))).toEqual([A]);
 });
 
+test("read back as after a merge, a block shows a flipped bit in any byte that says something", async () => {
+  const path = writeTestBlock(join(folder, "flips"), A, [0, 10_000], SERIES.slice(0, 5)).path;
+  /** Runs of bytes in which a flipped bit goes unnoticed. */
+  const unnoticed = async (file: string): Promise<number[]> => {
+    const whole = readFileSync(join(path, file));
+    const runs: number[] = [];
+    for (let at = 0, run = 0; at <= whole.length; at++) {
+      const flipped = Uint8Array.from(whole);
+      if (at < whole.length) flipped[at]! ^= 1 << (at % 8);
+      writeFileSync(join(path, file), flipped);
+      const bytes = openBlockFolder(path);
+      const found = await verifyBlock(bytes, metaOf(path), { samples: false }).then(
+        () => false,
+        () => true,
+      );
+      bytes.close();
+      if (!found && at < whole.length) run++;
+      else if (run > 0) runs.push(run);
+      if (found) run = 0;
+    }
+    return runs;
+  };
+  // Of a segment the header. Of an index the padding: in front of a series up to 16 bytes, of a list up to 4.
+  expect(await unnoticed("chunks/000001")).toEqual([8]);
+  const padding = await unnoticed("index");
+  expect(Math.max(...padding)).toBeLessThan(16);
+  expect(padding.reduce((sum, run) => sum + run)).toBeLessThan(5 * 16 + 12 * 4);
+});
+
 describe("verification refuses", () => {
   const refuses = (what: string, damage: (path: string) => void, want: string | RegExp): void =>
     test(what, async () => {

@@ -13,12 +13,17 @@ export interface BlockBytes {
   readonly index: (offset: number, length: number, into?: Uint8Array) => Promise<Uint8Array>;
   /** `segment` from 0; otherwise the same. */
   readonly chunks: (segment: number, offset: number, length: number, into?: Uint8Array) => Promise<Uint8Array>;
+  /** How much of a segment to read at once for who goes through all of it; by default, what a request is worth. */
+  readonly chunkWindowBytes?: number;
   /** The tombstones file; undefined where there is none. A place that keeps none has no such function. */
   readonly tombstones?: () => Promise<Uint8Array | undefined>;
   /** Of the file of exemplars and metadata; undefined where there is none. A place that keeps none has no such function. */
   readonly extras?: ReadExtras;
   readonly close: () => void;
 }
+
+/** Stays in a processor's second cache: 4 MiB take a merge 8 % more CPU (bench/blocks.ts). */
+const FOLDER_WINDOW_BYTES = 1 << 19;
 
 /**
  * The block in folder `path`. Files are opened at once and read in place, also after the folder was removed; close it.
@@ -43,6 +48,7 @@ export function openBlockFolder(path: string): BlockBytes {
       if (fd === undefined) throw new CorruptionError(path, 0, `chunk segment ${segment + 1} is missing`);
       return readAt(fd, offset, length, into);
     },
+    chunkWindowBytes: FOLDER_WINDOW_BYTES,
     tombstones: async () => unlessMissing(() => readFileSync(join(path, "tombstones"))),
     extras: async (offset, length) => (extras === undefined ? undefined : readAt(extras, offset, length)),
     close: () => {

@@ -113,7 +113,8 @@ export function readChunkEntry(bytes: Uint8Array, from: number, file: string, ba
   const end = from + need - 4;
   let encodingAt = from + 1;
   while (bytes[encodingAt - 1]! >= 0x80) encodingAt++;
-  if (crc32c(bytes, encodingAt, end) !== storedCrc(bytes, end)) throw new CorruptionError(file, base + from, "chunk: checksum");
+  if (crc32c(bytes, encodingAt, end) !== storedCrc(bytes, end))
+    throw new CorruptionError(file, base + from, "chunk: checksum");
   entry.encoding = bytes[encodingAt]!;
   entry.from = encodingAt + 1;
   entry.length = end - encodingAt - 1;

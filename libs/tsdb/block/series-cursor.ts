@@ -27,6 +27,7 @@ export class SeriesCursor {
   readonly version: number;
   readonly symbols: SymbolTable;
   readonly #bytes: BlockBytes;
+  readonly #windowBytes: number;
   readonly #seriesEnd: number;
   /** Bytes of the index at hand. */
   #reader = new ByteReader(NOTHING, "");
@@ -61,6 +62,7 @@ export class SeriesCursor {
     this.toc = toc;
     this.symbols = symbols;
     this.#bytes = bytes;
+    this.#windowBytes = bytes.chunkWindowBytes ?? CHUNKS_WINDOW_BYTES;
     this.#at = toc.series;
     // Old writers have label indices behind the series, new ones an empty section.
     this.#seriesEnd = toc.labelIndices > toc.series ? Math.min(toc.labelIndices, toc.postings) : toc.postings;
@@ -197,7 +199,7 @@ export class SeriesCursor {
         const ref = this.#refs[i]!;
         this.#segment = Math.floor(ref / TWO_32);
         const offset = ref % TWO_32;
-        await this.#loadWindow(offset, CHUNKS_WINDOW_BYTES);
+        await this.#loadWindow(offset, this.#windowBytes);
         const need = chunkEntryBytes(this.#window.bytes, 0) ?? 0;
         if (need > this.#window.bytes.length) await this.#loadWindow(offset, need);
         chunk = this.#chunk(i);
@@ -218,7 +220,7 @@ export class SeriesCursor {
   }
 
   async #loadWindow(offset: number, length: number): Promise<void> {
-    const memory = this.#spare.pop() ?? new Uint8Array(CHUNKS_WINDOW_BYTES);
+    const memory = this.#spare.pop() ?? new Uint8Array(this.#windowBytes);
     if (this.#memory !== undefined) this.#used.push(this.#memory);
     this.#memory = memory;
     const bytes = await this.#bytes.chunks(this.#segment, offset, length, memory);

@@ -72,6 +72,9 @@ export class SymbolPacker {
   }
 }
 
+/** Symbols between two looks at the clock. */
+const STEP = 64;
+
 /** The symbols of all tables, and for each table the new ordinal of each of its symbols. */
 export async function mergeSymbols(
   tables: readonly SymbolTable[],
@@ -97,7 +100,7 @@ export async function mergeSymbols(
       ordinals[k]![at[k]!++] = count;
     }
     ends[count++] = out.length;
-    if (slices.due) await slices.breathe();
+    if (count % STEP === 0 && slices.due) await slices.breathe();
   }
   return { symbols: new PackedSymbols(out.bytes, ends.slice(0, count)), ordinals };
 }
