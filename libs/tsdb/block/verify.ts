@@ -23,7 +23,7 @@ import type { StoredChunk } from "./chunk-entry.ts";
 import type { BlockMeta } from "./meta.ts";
 import { countTombstones, NO_TOMBSTONES, parseTombstones } from "./tombstones.ts";
 
-/** Series or lists between two looks at the clock. */
+/** Series or short lists between two looks at the clock. */
 const STEP = 16;
 
 export interface VerifyOptions {
@@ -93,7 +93,7 @@ export async function verifyBlock(
     counts.numSeries++;
     const chunks = cursor.chunks() ?? (await cursor.loadChunks());
     checkChunks(chunks, meta, counts, samples, cursor);
-    if (counts.numSeries % STEP === 0 && slices.due) await slices.breathe();
+    if ((samples || counts.numSeries % STEP === 0) && slices.due) await slices.breathe();
   }
   await checkPostings(bytes, pairs, slices);
   await checkExtras(bytes, slices);
@@ -292,7 +292,7 @@ async function checkPostings(bytes: BlockBytes, pairs: PairLists, slices: Slices
     nameBefore = name;
     valueBefore = value;
     if (refs.length > 0) filled++;
-    if (i % STEP === 0 && slices.due) await slices.breathe();
+    if ((refs.length > STEP || i % STEP === 0) && slices.due) await slices.breathe();
   }
   if (filled !== pairs.size) {
     throw new CorruptionError(file, header.toc.postingsTable, `${pairs.size - filled} label pairs have no postings`);

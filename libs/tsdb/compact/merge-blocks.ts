@@ -24,9 +24,6 @@ import { mergeChunks } from "./merge-chunks.ts";
 import { mergedIdentity } from "./plan.ts";
 import { SeriesCursor } from "../block/series-cursor.ts";
 
-/** Series between two looks at the clock. */
-const STEP = 16;
-
 /** A block to merge; its bytes stay the caller's to close. */
 export interface MergeSource {
   readonly meta: BlockMeta;
@@ -99,7 +96,7 @@ async function mergeSeries(inputs: readonly Input[], writer: BlockWriter, slices
   /** Those whose series was merged last. */
   let same: Input[] = [...inputs];
   const lists: (readonly Chunk[])[] = [];
-  for (let n = 0; ; n++) {
+  for (;;) {
     for (const input of same) if (input.cursor.isBuffered || (await input.cursor.load())) heap.push(input.advance());
     const first = heap.pop();
     if (first === undefined) return;
@@ -109,7 +106,7 @@ async function mergeSeries(inputs: readonly Input[], writer: BlockWriter, slices
     for (const input of same) lists.push(input.keep(input.cursor.chunks() ?? (await input.cursor.loadChunks())));
     const chunks = mergeChunks(lists, first.cursor.name);
     if (chunks.length > 0) writer.addSeries(first.cursor.labels.subarray(0, first.cursor.labelCount), chunks);
-    if (n % STEP === 0 && slices.due) await slices.breathe();
+    if (slices.due) await slices.breathe();
   }
 }
 

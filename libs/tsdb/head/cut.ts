@@ -23,7 +23,7 @@ import type { HeadState } from "./state.ts";
  */
 const BATCH_SERIES = 1 << 14;
 const BATCH_BYTES = 32 << 20;
-/** Series between two looks at the clock. */
+/** Series between two looks at the clock, where little is done for each. */
 const STEP = 16;
 
 /** The in-order samples in [mint, end), deleted ones left out. Undefined when there are none. */
@@ -51,7 +51,7 @@ export async function cutRange(
       for (let k = 0; k < view.slots.length && batch.byteLength < BATCH_BYTES; k++) {
         view.addChunks(k, { mint: -Infinity, maxt: end - 1, skipChunks: false }, batch);
         batch.endSeries();
-        if (k % STEP === 0 && slices.due) await slices.breathe();
+        if (slices.due) await slices.breathe();
       }
       await slices.run(view.readSteps(batch.bytes));
       await slices.run(batch.sealSteps());
@@ -177,7 +177,7 @@ async function writeBlock(
     let labels: Uint32Array = new Uint32Array(0);
     let any = false;
     for (let i = 0; i < slots.length; i++) {
-      if (i % STEP === 0 && slices.due) await slices.breathe();
+      if (slices.due) await slices.breathe();
       const loading = source.load(i);
       if (loading !== undefined) await loading;
       const chunks = source.chunks(i);
