@@ -60,7 +60,9 @@ export function dieIn(
   let changes: EntryChange[] = [];
   let asideCount = 0;
   real.rmSync(aside, { recursive: true, force: true }); // an earlier process's
-  const isOurs = (path: string): boolean => path === folder || path.startsWith(`${folder}/`);
+  /** A URL is of a module. */
+  const isOurs = (path: string | URL): path is string =>
+    typeof path === "string" && (path === folder || path.startsWith(`${folder}/`));
   const inodeOf = (path: string): number => real.statSync(path).ino;
 
   function step(operation: string, path: string, perform: () => void, part?: (done: number) => void): void {
@@ -147,7 +149,7 @@ export function dieIn(
   };
 
   const patched = {
-    openSync(path: string, flags: string, mode?: number): number {
+    openSync(path: string | URL, flags: string, mode?: number): number {
       let fd = -1;
       const open = (): void => void (fd = real.openSync(path, flags, mode));
       if (isOurs(path) && flags.startsWith("w")) {
