@@ -84,6 +84,68 @@ test("late samples before, across and after a cut are read in their places, from
   }
 });
 
+test("late samples from ahead of the cut are merged when it has come there: until then a restart has the head's, too", async () => {
+  const folder = headFolder();
+  const store = await open(folder);
+  const minutes = Array.from({ length: 500 }, (_, i) => [T0 + i * MINUTE, i] as const);
+  const late = [10, 370, 490];
+  append(
+    store.head,
+    ["__name__", "m"],
+    minutes.filter(([, i]) => !late.includes(i)),
+  );
+  for (const i of late) append(store.head, ["__name__", "m"], [minutes[i]!]);
+  await store.cut(async () => undefined);
+  const ranges = [2 * HOUR, 6 * HOUR];
+  while (await store.compact(ranges, undefined, () => undefined)) continue;
+  const shown = (): unknown[] =>
+    store.blocks.map(({ meta }) => [(meta.minTime - T0) / HOUR, (meta.maxTime - T0) / HOUR, meta.compaction.hints]);
+  const lateHint = ["from-out-of-order"];
+  expect(shown()).toEqual([
+    [0, 2, undefined],
+    [2, 4, undefined],
+    [4, 6, undefined],
+    [6, 8, lateHint],
+    [8, 10, lateHint],
+  ]);
+  const killed = headFolder();
+  cpSync(folder, killed, { recursive: true, filter: (path) => !path.endsWith("/lock") });
+  const again = await open(killed);
+  expect(await samplesOf(again)).toEqual({ m: minutes });
+  await again.close();
+  append(store.head, ["__name__", "m"], [[T0 + 600 * MINUTE, 600]]);
+  await store.cut(async () => undefined);
+  while (await store.compact(ranges, undefined, () => undefined)) continue;
+  expect(shown()).toEqual([
+    [0, 2, undefined],
+    [2, 4, undefined],
+    [4, 6, undefined],
+    [6, 8, undefined],
+    [8, 10, lateHint],
+  ]);
+  await store.close();
+});
+
+test("what was deleted stays so where a cut found nothing else: no block tells the next start how far it came", async () => {
+  const folder = headFolder();
+  const store = await open(folder);
+  const samples = Array.from({ length: 5 * 60 }, (_, i) => [T0 + i * MINUTE, i] as const);
+  append(store.head, ["__name__", "m"], samples);
+  await store.deleteSeries([[{ type: "=", name: "__name__", value: "m" }]], 0, T0 + 2 * HOUR - 1);
+  await store.cut(async () => undefined);
+  expect(store.blocks).toEqual([]);
+  const left = { m: samples.slice(120) };
+  expect(await samplesOf(store)).toEqual(left);
+  const killed = headFolder();
+  cpSync(folder, killed, { recursive: true, filter: (path) => !path.endsWith("/lock") });
+  await store.close();
+  for (const at of [killed, folder]) {
+    const again = await open(at);
+    expect(await samplesOf(again)).toEqual(left);
+    await again.close();
+  }
+});
+
 test("a reader that began before a cut has everything, whichever side it came from", async () => {
   const store = await open(headFolder());
   const samples = Array.from({ length: 4 * 60 }, (_, i) => [T0 + i * MINUTE, i] as const);

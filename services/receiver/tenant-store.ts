@@ -249,7 +249,11 @@ export class TenantStore implements Store {
     const blocks = this.blocks.filter(({ meta }) => meta.compaction.deletable !== true);
     // A merge around one that is not there yet would overlap with it.
     const waiting = isSent === undefined ? -1 : blocks.findIndex((block) => !isSent(block));
-    const metas = blocks.slice(0, waiting < 0 ? blocks.length : waiting).map(({ meta }) => meta);
+    const metas = blocks
+      .slice(0, waiting < 0 ? blocks.length : waiting)
+      .map(({ meta }) => meta)
+      // Merged, late samples from ahead of the cut would tell a restart that all samples up to there are in blocks.
+      .filter(({ maxTime }) => maxTime <= this.#blocks.end);
     let plan = planCompaction(metas, ranges);
     const hasFailed = ({ compaction }: BlockMeta): boolean => compaction.failed === true;
     if (plan.some(hasFailed))
@@ -304,7 +308,7 @@ export class TenantStore implements Store {
       const startedAt = performance.now();
       const written = await this.head.cutBlock(this.folder, createUlid(this.#env.now()));
       blocks.push(...(await this.#adopt(written === undefined ? [] : [written], startedAt)));
-      await this.head.truncate(end);
+      await this.head.truncate(end, this.#blocks.end);
       for (const block of blocks) await onBlock(block);
     }
   }

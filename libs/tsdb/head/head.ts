@@ -512,12 +512,14 @@ export class Head implements PostingsSource {
 
   /**
    * Forgets samples before `time`, series that then have none, head chunk files and log segments no longer needed,
-   * by slices.
+   * by slices. The next start may find samples from `openedAt` on again, its `minValidTime`: what was deleted of them
+   * stays so. It is earlier than `time` where all was deleted and there is no block up to there.
    */
-  async truncate(time: number): Promise<void> {
+  async truncate(time: number, openedAt = time): Promise<void> {
     const state = this.#state;
     await this.#unpinned();
-    await truncateState(state, time);
+    const deletedFrom = Math.min(time, openedAt);
+    await truncateState(state, time, deletedFrom);
     this.#predicted = new Uint32Array(Math.max(1024, state.series.refs.length));
     const live = new RefSet(state.nextRef);
     for (let slot = 0; slot < state.series.count; slot++) live.add(state.series.refs[slot]!);
@@ -526,7 +528,8 @@ export class Head implements PostingsSource {
       if (live.has(ref)) live.add(alias);
       else state.aliases.delete(alias);
     }
-    const needed = { mint: time, isLive: (ref: number) => live.has(ref), metadata: this.#liveMetadata() };
+    const isLive = (ref: number): boolean => live.has(ref);
+    const needed = { mint: time, deletedFrom, isLive, metadata: this.#liveMetadata() };
     removeSnapshots(state.folder);
     await truncateWal(join(state.folder, "wal"), this.#wal, needed, state.options.log);
   }

@@ -43,8 +43,10 @@ const SYNC_BYTES = 4 << 20;
 
 /** What a log must still say. */
 export interface StillNeeded {
-  /** Samples, exemplars and deletions that end before it are not needed. */
+  /** Samples and exemplars before it are not needed. */
   readonly mint: number;
+  /** Nor deletions that end before this. */
+  readonly deletedFrom: number;
   readonly isLive: (ref: number) => boolean;
   /** What metrics are said to be, by a series of each. */
   readonly metadata: readonly RefMetadata[];
@@ -140,7 +142,7 @@ class Copy {
   }
 
   #record(bytes: Uint8Array, file: string): void {
-    const { mint, isLive } = this.#needed;
+    const { mint, deletedFrom, isLive } = this.#needed;
     const batch = this.#batch;
     switch (bytes[0]) {
       case RECORD.SERIES:
@@ -167,7 +169,7 @@ class Copy {
       case RECORD.TOMBSTONES: {
         const kept: RefInterval[] = [];
         readTombstoneRecord(bytes, file, (ref, from, to) => {
-          if (to >= mint && isLive(ref)) kept.push({ ref, mint: from, maxt: to });
+          if (to >= deletedFrom && isLive(ref)) kept.push({ ref, mint: from, maxt: to });
         });
         if (kept.length > 0) batch.tombstones(kept);
         break;

@@ -8,7 +8,8 @@ import { RefSet } from "./ref-set.ts";
 import { HeadSeries } from "./series.ts";
 import type { HeadState } from "./state.ts";
 
-export async function truncateState(state: HeadState, time: number): Promise<void> {
+/** Deletions stay that reach `deletedFrom`. */
+export async function truncateState(state: HeadState, time: number, deletedFrom: number): Promise<void> {
   state.minValidTime = Math.max(state.minValidTime, time);
   const old = state.series;
   const next = new HeadSeries(old);
@@ -55,7 +56,7 @@ export async function truncateState(state: HeadState, time: number): Promise<voi
   if (state.tombstones.byRef.size > 0) {
     const refs = new RefSet(state.nextRef);
     for (let slot = 0; slot < next.count; slot++) refs.add(next.refs[slot]!);
-    state.tombstones.truncate(time, (ref) => refs.has(ref));
+    state.tombstones.truncate(deletedFrom, (ref) => refs.has(ref));
   }
   state.files.truncate(time);
   // Nobody appends to the old state any more: what only it has is given back by slices.
