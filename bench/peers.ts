@@ -38,8 +38,11 @@ interface Program {
 export const NAMES = ["cairn", "victoria-metrics", "prometheus"] as const;
 
 const MAIN = resolve(import.meta.dirname, "../main.ts");
-/** Where the `cairn` script has it. */
-const NODE_COMPILE_CACHE = resolve(import.meta.dirname, "../node_modules/.cache/node-compile");
+/** As the `cairn` script has it. */
+const OWN_ENV = {
+  NODE_COMPILE_CACHE: resolve(import.meta.dirname, "../node_modules/.cache/node-compile"),
+  GLIBC_TUNABLES: "glibc.malloc.hugetlb=1",
+};
 
 function program(name: string, folder: string, port: number, writePort: number): Program {
   if (name === "cairn") {
@@ -118,7 +121,7 @@ export async function startAll(
         async start() {
           child = spawn(command, name === "cairn" ? [...ownFlags, ...flags] : flags, {
             stdio: "ignore",
-            env: { NODE_COMPILE_CACHE, ...process.env },
+            env: { ...(name === "cairn" && OWN_ENV), ...process.env },
           });
           await untilOk(`${base}${ready}`);
         },

@@ -40,6 +40,7 @@ const GAP_BYTES = 16 * 1024;
 const OUT_OF_ORDER_BIT = 0x80;
 /** Of an entry, before the length of its data. */
 const ENTRY_HEAD_BYTES = 25;
+const CRC_BYTES = 4;
 
 /** A chunk that was found in a file; `offset` is that of its data. */
 export type OnStoredChunk = (
@@ -54,10 +55,15 @@ export type OnStoredChunk = (
 ) => void;
 
 /** Where the entry of a chunk begins in its file: what markers in the log of out-of-order samples name. */
-export function entryOffset({ offset, length }: FullChunk): number {
+export function entryOffset({ offset, length }: Pick<FullChunk, "offset" | "length">): number {
+  return offset - headBytes(length);
+}
+
+/** Of an entry, before its data. */
+function headBytes(length: number): number {
   let lengthBytes = 1;
   for (let rest = length; rest >= 0x80; rest = Math.floor(rest / 128)) lengthBytes++;
-  return offset - lengthBytes - ENTRY_HEAD_BYTES;
+  return lengthBytes + ENTRY_HEAD_BYTES;
 }
 
 /** Chunks to read and where to put their data, in columns: there may be tens of thousands. */
@@ -260,6 +266,9 @@ export class HeadChunkFiles {
    * Copies many chunks into `target`, in the order of the files whatever the order asked: series are asked for by
    * labels, chunks lie by the time they were filled. Reordered and joined over gaps, 20,000 series take 20 reads
    * instead of 60,000. A step is a read of 1 MiB at most, in memory that all readers share. Empties `wanted`.
+   * @throws CorruptionError when a checksum is wrong.
+   *
+   * @throws CorruptionError when a checksum is wrong.
    */
   *readSteps(wanted: ChunkReads, target: Uint8Array): Generator<void> {
     const { files, offsets, lengths, targets } = wanted;
@@ -267,20 +276,21 @@ export class HeadChunkFiles {
     for (let i = 0; i < order.length;) {
       const first = order[i]!;
       const number = files[first]!;
-      const from = offsets[first]!;
       const file = (this.#files.get(number) ?? this.#retired.get(number))!;
-      if (from >= file.written) {
-        const start = from - file.written;
+      if (offsets[first]! >= file.written) {
+        const start = offsets[first]! - file.written;
         target.set(this.#tail.bytes.subarray(start, start + lengths[first]!), targets[first]!);
         i++;
         continue;
       }
-      let end = from + lengths[first]!;
+      // Whole entries, for their checksums.
+      const from = offsets[first]! - headBytes(lengths[first]!);
+      let end = offsets[first]! + lengths[first]! + CRC_BYTES;
       let j = i + 1;
       for (; j < order.length; j++) {
         const next = order[j]!;
         const offset = offsets[next]!;
-        const nextEnd = offset + lengths[next]!;
+        const nextEnd = offset + lengths[next]! + CRC_BYTES;
         const isFar = offset >= file.written || offset - end > GAP_BYTES || nextEnd - from > WINDOW_BYTES;
         if (files[next] !== number || isFar) break;
         end = nextEnd;
@@ -293,7 +303,13 @@ export class HeadChunkFiles {
       for (; i < j; i++) {
         const k = order[i]!;
         const start = offsets[k]! - from;
-        copyBytes(bytes, start, start + lengths[k]!, target, targets[k]!);
+        const entry = start - headBytes(lengths[k]!);
+        const crcAt = start + lengths[k]!;
+        if (crc32c(bytes, entry, crcAt) !== bytes.readUInt32BE(crcAt)) {
+          const what = "head chunk: checksum; a restart takes its samples from the log";
+          throw new CorruptionError(this.#path(number), from + entry, what);
+        }
+        copyBytes(bytes, start, crcAt, target, targets[k]!);
       }
       yield;
     }

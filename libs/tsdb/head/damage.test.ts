@@ -49,6 +49,19 @@ describe("chunks_head", () => {
     });
   }
 
+  test("a bit that flips while the head is open: whoever reads it is told, and the next start has the log's", async () => {
+    const folder = headFolder();
+    await filled(folder);
+    const head = openHead(folder);
+    expect(await read(head)).toHaveLength(3);
+    const path = file(folder);
+    flip(path, Math.floor(statSync(path).size / 2));
+    await expect(read(head)).rejects.toThrow(`${path}: corrupt at byte`);
+    await expect(head.cutBlock(folder, "01M85R047SWXF2X9AZAAAZRBHY")).rejects.toThrow("head chunk: checksum");
+    await head.close();
+    expect(await content(folder)).toEqual(want);
+  });
+
   test("any truncation", async () => {
     const random = seeded(1);
     for (let i = 0; i < 10; i++) {
