@@ -33,8 +33,9 @@ interface Formula {
 
 export async function* histogramQuantile(call: CallExpr, context: EvalContext): AsyncGenerator<Tile> {
   const quantiles = await evaluateScalar(call.args[0]!, context);
-  for (const q of quantiles) context.annotations.quantile(q, call.args[0]!.span);
   const input = await collectVector(call.args[1]!, context);
+  // Only now: of equal notes the one noted last shows its position, and the input may have had some.
+  for (const q of quantiles) context.annotations.quantile(q, call.args[0]!.span);
   yield await evaluate(
     input,
     call.args[1]!,
@@ -47,6 +48,7 @@ export async function* histogramQuantile(call: CallExpr, context: EvalContext): 
 export async function* histogramQuantiles(call: CallExpr, context: EvalContext): AsyncGenerator<Tile> {
   const label = call.args[1]!.kind === "string" ? call.args[1]!.value : "";
   const at = call.args[0]!.span;
+  const input = await collectVector(call.args[0]!, context);
   const formulas: Formula[] = [];
   const texts: string[][] = [];
   for (const arg of call.args.slice(2)) {
@@ -55,7 +57,6 @@ export async function* histogramQuantiles(call: CallExpr, context: EvalContext):
     formulas.push(quantileFormula(quantiles, at, context));
     texts.push(Array.from(quantiles, formatOpenMetrics));
   }
-  const input = await collectVector(call.args[0]!, context);
   yield await evaluate(input, call.args[0]!, context, formulas, { label, texts });
 }
 
