@@ -122,11 +122,12 @@ async function send(
 async function valuesWithMatcher(print: Print, running: readonly Server[]): Promise<void> {
   const params = { "match[]": 'up{job="job-3"}', start: String(START / 1000), end: String(START / 1000 + 60) };
   const times = running.map((): number[] => []);
-  for (let i = 0; i < 9; i++) {
+  // From the hundredth on: code is compiled.
+  for (let i = -100; i < 20; i++) {
     for (const [s, server] of running.entries()) {
       const at = performance.now();
       const { data } = JSON.parse(await ask(server, "label/uid/values", params)) as { data: string[] };
-      times[s]!.push(performance.now() - at);
+      if (i >= 0) times[s]!.push(performance.now() - at);
       if (data.length !== 500) throw new Error(`${server.name} has ${data.length} values, not 500`);
     }
   }
