@@ -13,6 +13,7 @@ import { Lru } from "./lru.ts";
 import { boolean, duration, integer, labels, list, nearest, resolveOptions, size } from "./options.ts";
 import { retry } from "./retry.ts";
 import { RpcClient, serveRpc, Transfer } from "./rpc.ts";
+import { Slices } from "./slices.ts";
 
 describe("durations and sizes", () => {
   test("parse", () => {
@@ -240,4 +241,26 @@ test("errors become statuses by class", () => {
   expect(reactionTo(new LimitError("x"))).toMatchObject({ httpStatus: 422, type: "execution" });
   expect(reactionTo(new DOMException("gone", "AbortError"))).toMatchObject({ httpStatus: 499, type: "canceled" });
   expect(reactionTo("anything")).toMatchObject({ httpStatus: 500, type: "internal" });
+});
+
+test("of long work that waits for its turn, one slice runs at each turn of the event loop", async () => {
+  let turn = 0;
+  let isDone = false;
+  const count = (): void => {
+    turn++;
+    if (!isDone) setImmediate(count);
+  };
+  setImmediate(count);
+  const turns: number[] = [];
+  const work = async (): Promise<void> => {
+    const slices = new Slices(0);
+    for (let i = 0; i < 5; i++) {
+      await slices.breathe();
+      turns.push(turn);
+    }
+  };
+  await Promise.all([work(), work(), work()]);
+  isDone = true;
+  expect(turns).toHaveLength(15);
+  expect(new Set(turns).size).toBe(15);
 });

@@ -1,4 +1,16 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
+/** Who waits for a turn: one goes on at each, so that a socket waits for one slice, not for one of each query. */
+const waiting: (() => void)[] = [];
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    if (waiting.push(resolve) === 1) setImmediate(takeTurn);
+  });
+}
+
+function takeTurn(): void {
+  waiting.shift()!();
+  if (waiting.length > 0) setImmediate(takeTurn);
+}
 
 /**
  * Long CPU work in slices: `await slices.breathe()` is free until `sliceMs` have passed since the last turn of
