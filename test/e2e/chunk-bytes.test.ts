@@ -131,7 +131,7 @@ function chunksOf(folder: string): Map<string, string[]> {
     scanHeadChunkFile(
       path,
       Number(name),
-      (ref, _outOfOrder, mint, maxt, encoding, _file, offset, length) => {
+      (ref, _outOfOrder, { mint, maxt, encoding, offset, length }) => {
         const text = `${mint} ${maxt} ${encoding} ${bytes.subarray(offset, offset + length).toString("hex")}`;
         out.set(names.get(ref)!, [...(out.get(names.get(ref)!) ?? []), text]);
       },

@@ -42,20 +42,11 @@ const OUT_OF_ORDER_BIT = 0x80;
 const ENTRY_HEAD_BYTES = 25;
 const CRC_BYTES = 4;
 
-/** A chunk that was found in a file; `offset` is that of its data. */
-export type OnStoredChunk = (
-  ref: number,
-  outOfOrder: boolean,
-  mint: number,
-  maxt: number,
-  encoding: number,
-  file: number,
-  offset: number,
-  length: number,
-) => void;
+/** A chunk that was found in a file. */
+export type OnStoredChunk = (ref: number, outOfOrder: boolean, chunk: FullChunk) => void;
 
 /** Where the entry of a chunk begins in its file: what markers in the log of out-of-order samples name. */
-export function entryOffset({ offset, length }: Pick<FullChunk, "offset" | "length">): number {
+export function entryOffset({ offset, length }: FullChunk): number {
   return offset - headBytes(length);
 }
 
@@ -173,10 +164,10 @@ export class HeadChunkFiles {
       const { size, goodBytes, skipped } = scanHeadChunkFile(
         path,
         number,
-        (ref, outOfOrder, mint, maxt, encoding, _file, offset, length) => {
+        (ref, outOfOrder, chunk) => {
           if (outOfOrder) file.late++;
-          else if (maxt > file.maxt) file.maxt = maxt;
-          onChunk(ref, outOfOrder, mint, maxt, encoding, number, offset, length);
+          else if (chunk.maxt > file.maxt) file.maxt = chunk.maxt;
+          onChunk(ref, outOfOrder, chunk);
         },
         onDamage,
       );
@@ -266,7 +257,6 @@ export class HeadChunkFiles {
    * Copies many chunks into `target`, in the order of the files whatever the order asked: series are asked for by
    * labels, chunks lie by the time they were filled. Reordered and joined over gaps, 20,000 series take 20 reads
    * instead of 60,000. A step is a read of 1 MiB at most, in memory that all readers share. Empties `wanted`.
-   * @throws CorruptionError when a checksum is wrong.
    *
    * @throws CorruptionError when a checksum is wrong.
    */
@@ -407,10 +397,10 @@ export function scanHeadChunkFile(
           if (byte < 0x80) break;
         }
         const end = dataAt + length;
-        if (end + 4 > bytes.length || dataAt === lengthAt) {
-          if (!isLast && end + 4 - at <= FILE_BYTES_MAX) {
+        if (end + CRC_BYTES > bytes.length || dataAt === lengthAt) {
+          if (!isLast && end + CRC_BYTES - at <= FILE_BYTES_MAX) {
             // Cut by the window: again from here on, with a window that holds it.
-            needed = Math.max(WINDOW_BYTES, end + 4 - at);
+            needed = Math.max(WINDOW_BYTES, end + CRC_BYTES - at);
             break;
           }
           // A file that was pre-allocated ends in zeros.
@@ -425,13 +415,18 @@ export function scanHeadChunkFile(
           passedOver = true;
         } else {
           const encoding = bytes[lengthAt - 1]!;
-          const outOfOrder = (encoding & OUT_OF_ORDER_BIT) !== 0;
-          const [mint, maxt] = [timeAt(bytes, at + 8), timeAt(bytes, at + 16)];
-          onChunk(ref, outOfOrder, mint, maxt, encoding & ~OUT_OF_ORDER_BIT, number, base + dataAt, length);
-          goodBytes = base + end + 4;
+          onChunk(ref, (encoding & OUT_OF_ORDER_BIT) !== 0, {
+            mint: timeAt(bytes, at + 8),
+            maxt: timeAt(bytes, at + 16),
+            encoding: encoding & ~OUT_OF_ORDER_BIT,
+            file: number,
+            offset: base + dataAt,
+            length,
+          });
+          goodBytes = base + end + CRC_BYTES;
           skipped ||= passedOver;
         }
-        at = end + 4;
+        at = end + CRC_BYTES;
       }
       base += at;
     }

@@ -28,15 +28,7 @@ export class FullChunks {
   count = 0;
 
   /** Adds a chunk in front of a list. @returns the list. */
-  add(
-    list: number,
-    mint: number,
-    maxt: number,
-    encoding: number,
-    file: number,
-    offset: number,
-    length: number,
-  ): number {
+  add(list: number, { mint, maxt, encoding, file, offset, length }: FullChunk): number {
     const k = this.count++;
     const page = k >>> PAGE_BITS;
     const at = k & PAGE_MASK;

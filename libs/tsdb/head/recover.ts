@@ -83,17 +83,16 @@ class Recovery implements SnapshotSink {
       isUtf8(bytes.subarray(from, to)) ? symbols.id(utf8(bytes, from, to)) : -1,
     );
     const { hasHoles } = state.files.load(
-      (ref, outOfOrder, mint, maxt, encoding, file, offset, length) => {
+      (ref, outOfOrder, chunk) => {
         if (outOfOrder) {
-          const chunk = { ref, mint, maxt, encoding, file, offset, length };
-          this.#late.set(markerKey({ ref, file, offset: entryOffset(chunk) }), chunk);
-        } else if (maxt >= state.minValidTime) {
+          this.#late.set(markerKey({ ref, file: chunk.file, offset: entryOffset(chunk) }), { ref, ...chunk });
+        } else if (chunk.maxt >= state.minValidTime) {
           state.nextRef = Math.max(state.nextRef, ref + 1);
           const { full } = state.series;
           const list = Math.max(this.#full.get(ref), 0);
           // One that begins before the last ends is left out.
-          if (list > 0 && full.maxt(list - 1) >= mint) return;
-          this.#full.set(ref, full.add(list, mint, maxt, encoding, file, offset, length));
+          if (list > 0 && full.maxt(list - 1) >= chunk.mint) return;
+          this.#full.set(ref, full.add(list, chunk));
         }
       },
       (what) => {

@@ -346,9 +346,8 @@ export class HeadSeries {
     this.#words[w + KIND] = NO_CHUNK;
   }
 
-  addFull(slot: number, { mint, maxt, encoding, file, offset, length }: FullChunk): void {
-    const list = this.full.add(this.fullList(slot), mint, maxt, encoding, file, offset, length);
-    this.#words[slot * WORDS + FULL] = list;
+  addFull(slot: number, chunk: FullChunk): void {
+    this.#words[slot * WORDS + FULL] = this.full.add(this.fullList(slot), chunk);
   }
 
   /** Gives a series without samples the full chunks of a list that is not empty. */
