@@ -42,8 +42,7 @@ export class StoredChunk implements Chunk {
     const { bytes } = window;
     const length = chunkEntryBytes(bytes, from);
     if (length === undefined || length === 0 || from + length > bytes.length) return false;
-    let encodingAt = from + 1;
-    while (bytes[encodingAt - 1]! >= 0x80) encodingAt++;
+    const encodingAt = encodingOffset(bytes, from);
     this.mint = mint;
     this.maxt = maxt;
     this.bytes = bytes;
@@ -59,9 +58,8 @@ export class StoredChunk implements Chunk {
   /** @throws CorruptionError when the checksum is wrong. */
   verify(): void {
     if (this.#isVerified) return;
-    const { bytes, to } = this;
-    if (crc32c(bytes, this.#dataFrom - 1, to - 4) !== storedCrc(bytes, to - 4))
-      throw new CorruptionError(this.#window.file, this.#window.base + this.from, "chunk: checksum");
+    const { file, base } = this.#window;
+    checkCrc(this.bytes, this.#dataFrom - 1, this.to - 4, file, base + this.from);
     this.#isVerified = true;
   }
 
@@ -111,16 +109,23 @@ export function readChunkEntry(bytes: Uint8Array, from: number, file: string, ba
   }
   if (need === 0) throw new CorruptionError(file, base + from, "chunk: length of more than 5 bytes");
   const end = from + need - 4;
-  let encodingAt = from + 1;
-  while (bytes[encodingAt - 1]! >= 0x80) encodingAt++;
-  if (crc32c(bytes, encodingAt, end) !== storedCrc(bytes, end))
-    throw new CorruptionError(file, base + from, "chunk: checksum");
+  const encodingAt = encodingOffset(bytes, from);
+  checkCrc(bytes, encodingAt, end, file, base + from);
   entry.encoding = bytes[encodingAt]!;
   entry.from = encodingAt + 1;
   entry.length = end - encodingAt - 1;
   return entry;
 }
 
-function storedCrc(bytes: Uint8Array, at: number): number {
-  return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
+/** Where the encoding of the entry at `from` is: behind the length of its data. */
+function encodingOffset(bytes: Uint8Array, from: number): number {
+  let at = from + 1;
+  while (bytes[at - 1]! >= 0x80) at++;
+  return at;
+}
+
+/** The checksum of [from, at) is at `at`; `entry` is the entry's offset in the file. */
+function checkCrc(bytes: Uint8Array, from: number, at: number, file: string, entry: number): void {
+  const stored = ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
+  if (crc32c(bytes, from, at) !== stored) throw new CorruptionError(file, entry, "chunk: checksum");
 }

@@ -10,13 +10,13 @@ const STEP = 1024;
 
 export class EntryBatch {
   readonly #out: ByteWriter;
-  #mints = new Float64Array(1024);
-  #maxts = new Float64Array(1024);
+  readonly #mints: number[] = [];
+  readonly #maxts: number[] = [];
   /** Where each entry ends, and where its encoding is. */
-  #ends = new Uint32Array(1024);
-  #encodingAt = new Uint32Array(1024);
+  readonly #ends: number[] = [];
+  readonly #encodingAt: number[] = [];
   #chunkCount = 0;
-  #seriesEnds: number[] = [];
+  readonly #seriesEnds: number[] = [];
   #window: SegmentWindow = NO_WINDOW;
   readonly #pool: StoredChunk[] = [];
   readonly #chunks: StoredChunk[] = [];
@@ -53,7 +53,6 @@ export class EntryBatch {
 
   /** As `chunk`, but the caller writes the bytes into `bytes` from the index returned on, before the batch is sealed. */
   reserveChunk(mint: number, maxt: number, encoding: number, length: number): number {
-    if (this.#chunkCount === this.#ends.length) this.#grow();
     const out = this.#out;
     const i = this.#chunkCount++;
     this.#mints[i] = mint;
@@ -65,18 +64,6 @@ export class EntryBatch {
     const at = out.length;
     out.length = this.#ends[i] = at + length + 4;
     return at;
-  }
-
-  #grow(): void {
-    const grown = <T extends Float64Array | Uint32Array>(from: T, to: T): T => {
-      to.set(from);
-      return to;
-    };
-    const capacity = 4 * this.#ends.length;
-    this.#mints = grown(this.#mints, new Float64Array(capacity));
-    this.#maxts = grown(this.#maxts, new Float64Array(capacity));
-    this.#ends = grown(this.#ends, new Uint32Array(capacity));
-    this.#encodingAt = grown(this.#encodingAt, new Uint32Array(capacity));
   }
 
   endSeries(): void {

@@ -25,11 +25,7 @@ interface List {
 export function mergeChunks(lists: readonly (readonly Chunk[])[], where: string): readonly Chunk[] {
   const filled = lists.filter((chunks) => chunks.length > 0);
   if (filled.length <= 1) return filled[0] ?? [];
-  if (filled.every((chunks, i) => i === 0 || filled[i - 1]!.at(-1)!.maxt < chunks[0]!.mint)) {
-    const all: Chunk[] = [];
-    for (const chunks of filled) for (const chunk of chunks) all.push(chunk);
-    return all;
-  }
+  if (filled.every((chunks, i) => i === 0 || filled[i - 1]!.at(-1)!.maxt < chunks[0]!.mint)) return filled.flat();
   const heap = new Heap<List>((a, b) => {
     const [x, y] = [a.chunks[a.at]!, b.chunks[b.at]!];
     return x.mint === y.mint ? x.maxt < y.maxt : x.mint < y.mint;
