@@ -24,6 +24,13 @@ function open(folder: string, exemplarsMax = 0): Promise<TenantStore> {
   return TenantStore.open("t", folder, ["tenant_id", "t"], options, env);
 }
 
+/** A copy of a tenant's folder, as a kill leaves it. */
+function killed(folder: string): string {
+  const copy = headFolder();
+  cpSync(folder, copy, { recursive: true, filter: (path) => !path.endsWith("/lock") });
+  return copy;
+}
+
 async function samplesOf(
   store: TenantStore,
   request: SeriesRequest = EVERYTHING,
@@ -74,10 +81,9 @@ test("late samples before, across and after a cut are read in their places, from
   const selectors = [[{ type: "=" as const, name: "__name__", value: "f" }]];
   const { seriesInHead, blocks } = await again.deleteSeries(selectors, 0, T0 + 30 * MINUTE);
   expect([seriesInHead, blocks.length]).toEqual([0, 3]);
-  const killed = headFolder();
-  cpSync(folder, killed, { recursive: true, filter: (path) => !path.endsWith("/lock") });
+  const copy = killed(folder);
   await again.close();
-  for (const at of [folder, killed]) {
+  for (const at of [folder, copy]) {
     const last = await open(at);
     expect((await samplesOf(last))["f"]).toEqual(minutes.filter(([time]) => time > T0 + 30 * MINUTE));
     await last.close();
@@ -108,9 +114,7 @@ test("late samples from ahead of the cut are merged when it has come there: unti
     [6, 8, lateHint],
     [8, 10, lateHint],
   ]);
-  const killed = headFolder();
-  cpSync(folder, killed, { recursive: true, filter: (path) => !path.endsWith("/lock") });
-  const again = await open(killed);
+  const again = await open(killed(folder));
   expect(await samplesOf(again)).toEqual({ m: minutes });
   await again.close();
   append(store.head, ["__name__", "m"], [[T0 + 600 * MINUTE, 600]]);
@@ -136,10 +140,9 @@ test("what was deleted stays so where a cut found nothing else: no block tells t
   expect(store.blocks).toEqual([]);
   const left = { m: samples.slice(120) };
   expect(await samplesOf(store)).toEqual(left);
-  const killed = headFolder();
-  cpSync(folder, killed, { recursive: true, filter: (path) => !path.endsWith("/lock") });
+  const copy = killed(folder);
   await store.close();
-  for (const at of [killed, folder]) {
+  for (const at of [copy, folder]) {
     const again = await open(at);
     expect(await samplesOf(again)).toEqual(left);
     await again.close();
