@@ -40,7 +40,7 @@ export interface ThreadSpec {
 /** What lives short in a worker is little: 20 MB less for each of three, and no slower (bench/README.md). */
 const WORKER_YOUNG_GENERATION_MB = 6;
 
-/** A component that every worker can call: the main thread, for what it knows of the whole process. */
+/** A component that all can call: the main thread, for what it knows of the whole process. */
 export const HOST = "host";
 
 export interface Host {
@@ -121,6 +121,7 @@ export async function startHost(
     // Loaded already where this thread is.
     metrics: async () => (await import("./metrics.ts")).renderMetrics(env.metrics, host),
   } satisfies Handlers;
+  peers.set(HOST, localPeer(hostHandlers));
 
   const workerThread = (spec: ThreadSpec, before: readonly Thread[]): Thread => {
     const launch = once(launcher(spec, log, env, onDeath, running, hostHandlers));

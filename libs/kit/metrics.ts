@@ -7,7 +7,8 @@ import { Gauge, type Registry } from "./prometheus.ts";
 
 /** Process-wide metrics (CPU, RSS, descriptors, event loop), for the main thread only. */
 export function registerProcessMetrics(registry: Registry): void {
-  collectDefaultMetrics({ register: registry });
+  // Every 10 ms, the default, was a third of what an idle process takes: 8 ms of CPU a second in place of 5.
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 });
   const build = new Gauge({
     name: "cairn_build_info",
     help: "Always 1; the labels tell what is running.",

@@ -12,6 +12,14 @@ function takeTurn(): void {
   if (waiting.length > 0) setImmediate(takeTurn);
 }
 
+/** Goes through steps without a pause. */
+export function atOnce<R>(steps: Iterator<void, R>): R {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
+}
+
 /**
  * Long CPU work in slices: `await slices.breathe()` is free until `sliceMs` have passed since the last turn of
  * the event loop, then lets sockets, messages and cancellation through.
@@ -32,8 +40,12 @@ export class Slices {
   }
 
   /** Goes through steps that are short each. @throws as `breathe`. */
-  async run(steps: Iterator<void>): Promise<void> {
-    while (steps.next().done !== true) if (this.due) await this.breathe();
+  async run<R>(steps: Iterator<void, R>): Promise<R> {
+    for (;;) {
+      const { done, value } = steps.next();
+      if (done === true) return value;
+      if (this.due) await this.breathe();
+    }
   }
 
   /** @throws the signal's reason once it is aborted. */

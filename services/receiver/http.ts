@@ -20,7 +20,7 @@ const PROTOS: Readonly<Record<string, WriteVersion>> = {
 /** Applies a write that is of a known kind; answers when it is on the disk. */
 export type Write = (call: WriteCall) => Promise<WriteAnswer>;
 
-/** On the thread of the heads: a long query does not delay a write. */
+/** On the thread of the heads: nothing is handed over. */
 export function addWriteRoutes(app: FastifyInstance, apply: Write, config: TenantHeader): void {
   // Bodies stay bytes, whatever the content type says: it is judged below, with Prometheus's words.
   app.removeAllContentTypeParsers();

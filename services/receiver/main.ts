@@ -25,11 +25,12 @@ export const receiveOptions = {
   grpcAddress: address("grpc-address", "0.0.0.0:10901", "Store API."),
 } satisfies OptionTable;
 
-/** The thread that owns the heads. */
-export function ingestThread(receiver: ReceiverConfig, bucket: BucketConfig | undefined): ThreadSpec {
+/** The thread that owns the heads: the main one where `isMain` says so. */
+export function ingestThread(receiver: ReceiverConfig, bucket: BucketConfig | undefined, isMain = false): ThreadSpec {
   const config: IngestConfig = { receiver, bucket };
   return {
     name: "ingest",
+    isMain,
     components: [{ name: "receiver", module: new URL("./ingest.ts", import.meta.url), config }],
   };
 }

@@ -115,7 +115,7 @@ export class TenantStore implements Store {
       const leftovers = removeLeftovers(folder);
       if (leftovers.length > 0) log.info({ leftovers }, "removed what an earlier end left half-made");
       blocks = await LocalBlocks.open(folder, log);
-      const head = Head.open(folder, { ...options, minValidTime: blocks.end, log });
+      const head = await Head.openSliced(folder, { ...options, minValidTime: blocks.end, log });
       return new TenantStore(tenant, folder, external, head, blocks, merge, unlock, env);
     } catch (error) {
       blocks?.close();

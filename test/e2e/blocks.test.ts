@@ -105,7 +105,7 @@ describeWith("promtool", "head to blocks to bucket", () => {
     expect(await first.stop()).toBe(0);
 
     // A second start on the same folder, then on the bucket alone.
-    const second = await startCairn(path);
+    const second = await startCairn(path, ["--receive.ingest-thread=own"]);
     expect(await all(second.http)).toEqual(before);
     expect(await second.stop()).toBe(0);
     rmSync(join(path, "receive"), { recursive: true });

@@ -6,6 +6,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
+import { atOnce } from "#libs/kit/slices.ts";
 import { scanHeadChunkFile } from "#libs/tsdb/head/chunk-files.ts";
 import { readWal } from "#libs/tsdb/wal/reader.ts";
 import { RECORD, readSeries } from "#libs/tsdb/wal/records.ts";
@@ -128,7 +129,7 @@ function chunksOf(folder: string): Map<string, string[]> {
   for (const name of readdirSync(join(folder, "chunks_head")).sort()) {
     const path = join(folder, "chunks_head", name);
     const bytes = readFileSync(path);
-    scanHeadChunkFile(
+    const scan = scanHeadChunkFile(
       path,
       Number(name),
       (ref, _outOfOrder, { mint, maxt, encoding, offset, length }) => {
@@ -137,6 +138,7 @@ function chunksOf(folder: string): Map<string, string[]> {
       },
       () => undefined,
     );
+    atOnce(scan);
   }
   return out;
 }

@@ -165,7 +165,11 @@ function body(program: string, isNew: boolean): void {
       "--web.enable-remote-write-receiver",
       `--enable-feature=${isNew ? ALL_FEATURES : "native-histograms"}`,
     ]);
-    cairn = await startCairn(join(path, "cairn"), ["--tsdb.retention", "100y", "--enable-feature", ALL_FEATURES]);
+    cairn = await startCairn(join(path, "cairn"), [
+      "--tsdb.retention=100y",
+      `--enable-feature=${ALL_FEATURES}`,
+      "--receive.ingest-thread=own",
+    ]);
     await until("Prometheus is ready", async () =>
       (await fetch(`${base}/-/ready`).catch(() => undefined))?.ok === true ? true : undefined,
     );

@@ -90,7 +90,7 @@ export interface Cairn extends Running {
   readonly remoteWrite: string;
 }
 
-/** `cairn all` on a folder, ready. */
+/** `cairn all` on a folder, ready; the same threads whatever the machine. */
 export async function startCairn(dataDir: string, flags: readonly string[] = []): Promise<Cairn> {
   const listen = [
     "--http-address",
@@ -106,6 +106,7 @@ export async function startCairn(dataDir: string, flags: readonly string[] = [])
     "--data-dir",
     dataDir,
     "--no-self-monitor",
+    "--receive.ingest-thread=main",
     ...listen,
     ...flags,
   ]);

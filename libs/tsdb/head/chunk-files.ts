@@ -23,6 +23,7 @@ import {
 import { join } from "node:path";
 import { copyBytes } from "#libs/kit/copy-bytes.ts";
 import { CorruptionError } from "#libs/kit/errors.ts";
+import { atOnce } from "#libs/kit/slices.ts";
 import { crc32c } from "../encoding/crc32c.ts";
 import { ByteWriter } from "../encoding/writer.ts";
 import { ensureFolder, syncFolder, writeAll } from "../files.ts";
@@ -145,10 +146,13 @@ export class HeadChunkFiles {
   }
 
   /**
-   * Reads what is there. `onDamage` is told of everything that is no chunk; `hasHoles` when more than the newest
+   * Reads what is there, by steps. `onDamage` is told of everything that is no chunk; `hasHoles` when more than the newest
    * chunks are missing, so that some samples may be older than chunks that are there.
    */
-  load(onChunk: OnStoredChunk, onDamage: (what: string) => void): { readonly hasHoles: boolean } {
+  *loadSteps(
+    onChunk: OnStoredChunk,
+    onDamage: (what: string) => void,
+  ): Generator<void, { readonly hasHoles: boolean }> {
     let hasHoles = false;
     const numbers = readdirSync(this.#folder)
       .filter((name) => /^\d{6,}$/.test(name))
@@ -161,7 +165,7 @@ export class HeadChunkFiles {
         continue;
       }
       const file = { fd: -1, maxt: -Infinity, late: 0, written: 0 };
-      const { size, goodBytes, skipped } = scanHeadChunkFile(
+      const { size, goodBytes, skipped } = yield* scanHeadChunkFile(
         path,
         number,
         (ref, outOfOrder, chunk) => {
@@ -249,8 +253,7 @@ export class HeadChunkFiles {
   read(number: number, offset: number, length: number, target: Uint8Array, at: number): void {
     const one = new ChunkReads(1);
     one.add(number, offset, length, at);
-    const steps = this.readSteps(one, target);
-    while (steps.next().done !== true) continue;
+    atOnce(this.readSteps(one, target));
   }
 
   /**
@@ -357,15 +360,15 @@ export class HeadChunkFiles {
 }
 
 /**
- * The chunks of one file, read by windows. What is damaged is passed over as long as the entry behind it can be found by
+ * The chunks of one file, a window at each step. What is damaged is passed over as long as the entry behind it can be found by
  * its length; `skipped` says so. `goodBytes`: the end of the last chunk; 0 when not even the header holds.
  */
-export function scanHeadChunkFile(
+export function* scanHeadChunkFile(
   path: string,
   number: number,
   onChunk: OnStoredChunk,
   onDamage: (what: string) => void,
-): { size: number; goodBytes: number; skipped: boolean } {
+): Generator<void, { size: number; goodBytes: number; skipped: boolean }> {
   const fd = openSync(path, "r");
   try {
     const { size } = fstatSync(fd);
@@ -429,6 +432,7 @@ export function scanHeadChunkFile(
         at = end + CRC_BYTES;
       }
       base += at;
+      yield;
     }
     return { size, goodBytes, skipped };
   } finally {

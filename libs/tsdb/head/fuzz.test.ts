@@ -31,7 +31,8 @@ import {
 import { WalWriter } from "../wal/writer.ts";
 import { HeadChunkFiles } from "./chunk-files.ts";
 import { LogBatch } from "./log-batch.ts";
-import { readSnapshot, type SnapshotSink } from "./snapshot.ts";
+import { atOnce } from "#libs/kit/slices.ts";
+import { readSnapshotSteps, type SnapshotSink } from "./snapshot.ts";
 
 const fuzz = new Fuzz();
 const folder = mkdtempSync(join(tmpdir(), "cairn-fuzz-"));
@@ -165,7 +166,7 @@ test(`${COUNT} mutated files of chunks_head`, { timeout: TIMEOUT_MS }, async () 
     await fuzz.tolerates("head chunks", i, () => {
       const files = new HeadChunkFiles(path);
       try {
-        files.load(ignore, () => damages++);
+        atOnce(files.loadSteps(ignore, () => damages++));
       } finally {
         files.close();
       }
@@ -223,7 +224,7 @@ test(`${COUNT} mutated snapshots`, { timeout: TIMEOUT_MS }, async () => {
     writeFileSync(join(copy, name), mutateLog(bytes));
     let problem: string | undefined;
     await fuzz.tolerates("snapshot", i, () => {
-      readSnapshot(copy, sink, (_name, what) => (problem = what), true);
+      atOnce(readSnapshotSteps(copy, sink, (_name, what) => (problem = what), true));
       if (problem !== undefined) throw new CorruptionError(name, 0, problem);
     });
   }

@@ -12,7 +12,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { LimitError } from "#libs/kit/errors.ts";
-import { Slices } from "#libs/kit/slices.ts";
+import { atOnce, Slices } from "#libs/kit/slices.ts";
 import type { Histogram } from "#libs/model/histogram.ts";
 import { type Labels, METRIC_NAME } from "#libs/model/labels.ts";
 import type { Matcher } from "#libs/model/matcher.ts";
@@ -33,7 +33,7 @@ import { headFrames } from "./frames.ts";
 import { LogBatch } from "./log-batch.ts";
 import { type MetadataEntry, type MetadataType, seriesNames } from "./metric-metadata.ts";
 import { equalHistograms, type OpenHistogram } from "./open-histogram.ts";
-import { recover } from "./recover.ts";
+import { recoverSteps } from "./recover.ts";
 import { RefSet } from "./ref-set.ts";
 import { BEFORE_ALL, removeSnapshots, writeSnapshot } from "./snapshot.ts";
 import { staleHistogramFor } from "./stale-histogram.ts";
@@ -99,10 +99,21 @@ export class Head implements PostingsSource {
   /** Opens `folder` and replays what is there. Damage is logged by file and offset; the rest is kept. */
   static open(folder: string, options: HeadOptions): Head {
     const head = new Head(folder, options);
-    recover(head.#state, head.#wal.segment, head.#wbl?.segment ?? 0);
-    head.#fitPredictions();
-    head.#setBounds();
+    atOnce(head.#recoverSteps());
     return head;
+  }
+
+  /** The same by slices: that of a large head takes seconds. */
+  static async openSliced(folder: string, options: HeadOptions): Promise<Head> {
+    const head = new Head(folder, options);
+    await new Slices(10).run(head.#recoverSteps());
+    return head;
+  }
+
+  *#recoverSteps(): Generator<void> {
+    yield* recoverSteps(this.#state, this.#wal.segment, this.#wbl?.segment ?? 0);
+    this.#fitPredictions();
+    this.#setBounds();
   }
 
   #lateWal(): WalWriter {

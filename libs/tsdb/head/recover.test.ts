@@ -4,6 +4,7 @@ import { append, headFolder, MINUTE, openHead, read, T0 } from "../../../test/su
 import { ByteWriter } from "../encoding/writer.ts";
 import { RECORD, writeSeries } from "../wal/records.ts";
 import { WalWriter } from "../wal/writer.ts";
+import { atOnce } from "#libs/kit/slices.ts";
 import { HeadChunkFiles } from "./chunk-files.ts";
 import { HeadSeries } from "./series.ts";
 
@@ -25,9 +26,11 @@ test("a series that came back by another ref has the full chunks of both, withou
     writeSeries(record, 2, A);
   });
   const files = new HeadChunkFiles(join(folder, "chunks_head"));
-  files.load(
-    () => undefined,
-    () => undefined,
+  atOnce(
+    files.loadSteps(
+      () => undefined,
+      () => undefined,
+    ),
   );
   const chunkOf = (ref: number, minutes: readonly number[]): void => {
     const series = new HeadSeries();

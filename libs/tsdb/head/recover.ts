@@ -32,26 +32,28 @@ import {
 import { entryOffset } from "./chunk-files.ts";
 import { familyOf } from "./metric-metadata.ts";
 import { RefSlots } from "./ref-slots.ts";
-import { replayLog } from "./replay.ts";
-import { BEFORE_ALL, readSnapshot, type SnapshotSink } from "./snapshot.ts";
+import { replayLogSteps } from "./replay.ts";
+import { BEFORE_ALL, readSnapshotSteps, type SnapshotSink } from "./snapshot.ts";
 import type { FullChunk } from "./full-chunks.ts";
 import { staleHistogramFor } from "./stale-histogram.ts";
 import type { HeadState } from "./state.ts";
 import { unpackChunk } from "./stored-samples.ts";
 
-/** `walSegment` and `wblSegment`: the segments being written, not read. */
-export function recover(state: HeadState, walSegment: number, wblSegment: number): void {
+/** By steps. `walSegment` and `wblSegment`: the segments being written, not read. */
+export function* recoverSteps(state: HeadState, walSegment: number, wblSegment: number): Generator<void> {
   const { log } = state.options;
   const startedAt = performance.now();
   const recovery = new Recovery(state);
+  yield* recovery.loadSteps();
   const onProblem = (snapshot: string, what: string): void =>
     log.warn({ snapshot, what }, "snapshot of the head cannot be used; the whole log is replayed");
-  const from = readSnapshot(state.folder, recovery, onProblem, recovery.chunksAreWhole);
-  replayLog(join(state.folder, "wal"), walSegment, from, log, (bytes, file) => recovery.apply(bytes, file));
+  const from = yield* readSnapshotSteps(state.folder, recovery, onProblem, recovery.chunksAreWhole);
+  yield* replayLogSteps(join(state.folder, "wal"), walSegment, from, log, (bytes, file) => recovery.apply(bytes, file));
   const wbl = join(state.folder, "wbl");
   const hasWbl = existsSync(wbl);
   const wblDamaged =
-    hasWbl && replayLog(wbl, wblSegment, undefined, log, (bytes, file) => recovery.applyLate(bytes, file));
+    hasWbl &&
+    (yield* replayLogSteps(wbl, wblSegment, undefined, log, (bytes, file) => recovery.applyLate(bytes, file)));
   recovery.finish(!hasWbl || wblDamaged);
   if (state.series.count > 0) {
     const tookMs = Math.round(performance.now() - startedAt);
@@ -65,7 +67,7 @@ class Recovery implements SnapshotSink {
   readonly #full = new RefSlots();
   /** Out-of-order chunks that no marker has named yet. */
   readonly #late = new Map<string, FullChunk & { readonly ref: number }>();
-  readonly #hasHoles: boolean;
+  #hasHoles = false;
   /** Or the log must be read for what they lack. */
   chunksAreWhole = true;
   readonly #symbolIds: BytesCache<number>;
@@ -82,7 +84,11 @@ class Recovery implements SnapshotSink {
     this.#symbolIds = new BytesCache((bytes, from, to) =>
       isUtf8(bytes.subarray(from, to)) ? symbols.id(utf8(bytes, from, to)) : -1,
     );
-    const { hasHoles } = state.files.load(
+  }
+
+  *loadSteps(): Generator<void> {
+    const state = this.#state;
+    const { hasHoles } = yield* state.files.loadSteps(
       (ref, outOfOrder, chunk) => {
         if (outOfOrder) {
           this.#late.set(markerKey({ ref, file: chunk.file, offset: entryOffset(chunk) }), { ref, ...chunk });

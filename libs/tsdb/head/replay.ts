@@ -10,21 +10,21 @@ import type { Logger } from "#libs/kit/log.ts";
 
 /**
  * Calls `onRecord` for the records of all segments of `folder` below `current`, the one being written, or for those
- * behind the position `from`. Its error means that the record is damaged.
+ * behind the position `from`; a step is a record. Its error means that the record is damaged.
  *
  * @returns whether anything was damaged that an end of the process does not explain.
  */
-export function replayLog(
+export function* replayLogSteps(
   folder: string,
   current: number,
   from: LogPosition | undefined,
   log: Logger,
   onRecord: (bytes: Uint8Array, file: string) => void,
-): boolean {
+): Generator<void, boolean> {
   const checkpoint = lastCheckpoint(folder);
   const damages: Damage[] = [];
   let goodEnd = { segment: -1, end: 0 };
-  const apply = (source: string, first: number, offset = 0): void => {
+  const apply = function* (source: string, first: number, offset = 0): Generator<void> {
     let named = -1;
     let file = source;
     const range = { first, offset, isClosed: source !== folder };
@@ -40,12 +40,13 @@ export function replayLog(
       } catch (error) {
         damages.push({ segment, file, offset: end, what: messageOf(error), torn: false });
       }
+      yield;
     }
   };
-  if (from !== undefined && from.segment > (checkpoint?.segment ?? -1)) apply(folder, from.segment, from.offset);
+  if (from !== undefined && from.segment > (checkpoint?.segment ?? -1)) yield* apply(folder, from.segment, from.offset);
   else {
-    if (checkpoint !== undefined) apply(join(folder, checkpoint.name), 0);
-    apply(folder, checkpoint === undefined ? 0 : checkpoint.segment + 1);
+    if (checkpoint !== undefined) yield* apply(join(folder, checkpoint.name), 0);
+    yield* apply(folder, checkpoint === undefined ? 0 : checkpoint.segment + 1);
   }
   let isDamaged = false;
   for (const [index, damage] of damages.entries()) {

@@ -29,6 +29,8 @@ const EXEMPLARS = 3;
 const TOMBSTONES_VERSION = 1;
 const FLUSH_BYTES = 1 << 20;
 const EXEMPLARS_PER_RECORD = 10_000;
+/** Records, of a series each, that a step of reading takes. */
+const STEP_RECORDS = 64;
 /** Behind an XOR chunk; once the last four samples, now only the last value counts. */
 const LAST_SAMPLES_BYTES = 64;
 const lastValue = new Int32Array(2);
@@ -154,18 +156,18 @@ export interface SnapshotSink {
 }
 
 /**
- * The newest snapshot's content. The series and deletions that `sink` was given of one that is damaged do no harm: each
+ * The newest snapshot's content, by steps. The series and deletions that `sink` was given of one that is damaged do no harm: each
  * record had its checksum, and the log says the same. What it stands for is partly in the head's chunk files: unless
  * `chunksAreWhole`, it is not used.
  *
  * @returns where the log goes on; undefined when there is no snapshot that can be used, `onProblem` is told why.
  */
-export function readSnapshot(
+export function* readSnapshotSteps(
   folder: string,
   sink: SnapshotSink,
   onProblem: (name: string, what: string) => void,
   chunksAreWhole: boolean,
-): LogPosition | undefined {
+): Generator<void, LogPosition | undefined> {
   const newest = snapshots(folder).at(-1);
   if (newest === undefined) return undefined;
   const { name, segment, offset } = newest;
@@ -182,12 +184,14 @@ export function readSnapshot(
   const exemplars: RefExemplar[] = [];
   let problem: string | undefined;
   let isWhole = false;
+  let count = 0;
   const onDamage = ({ file, offset: at, what }: Damage): void => void (problem ??= `${file}: byte ${at}: ${what}`);
   try {
     for (const { bytes } of readWal(path, onDamage, { isClosed: true })) {
       // It is behind all series.
       isWhole ||= bytes[0] === TOMBSTONES;
       readRecord(bytes, path, sink, exemplars);
+      if (++count % STEP_RECORDS === 0) yield;
     }
   } catch (error) {
     problem ??= messageOf(error);
