@@ -9,8 +9,8 @@ import { resolveOptions } from "#libs/kit/options.ts";
 import { labelsFrom } from "#libs/model/labels.ts";
 import { writeResult } from "#libs/promapi/results.ts";
 import { Engine } from "#libs/promql/engine.ts";
-import { asItems } from "#libs/storeapi/frames.ts";
-import { sourceFrames } from "#libs/storeapi/series-source.ts";
+
+import { sourceItems } from "#libs/storeapi/series-source.ts";
 import type { Store } from "#libs/storeapi/store.ts";
 import { Head } from "#libs/tsdb/head/head.ts";
 import { querierOptions } from "#services/querier/config.ts";
@@ -58,7 +58,7 @@ export async function queryHead(
     const store: Store = {
       name: "head",
       info: () => Promise.reject(new Error("BUG: not asked")),
-      series: (request, signal) => asItems(sourceFrames(head, [], request, signal)),
+      series: (request, signal) => sourceItems(head, [], request, signal),
       labelNames: async () => ({ values: [], warnings: [] }),
       labelValues: async () => ({ values: [], warnings: [] }),
     };

@@ -8,8 +8,8 @@ import { resolveOptions } from "#libs/kit/options.ts";
 import { labelsFrom } from "#libs/model/labels.ts";
 import { Engine } from "#libs/promql/engine.ts";
 import { blockSource } from "#libs/storeapi/block-source.ts";
-import { asItems } from "#libs/storeapi/frames.ts";
-import { sourceFrames } from "#libs/storeapi/series-source.ts";
+
+import { sourceItems } from "#libs/storeapi/series-source.ts";
 import type { Store } from "#libs/storeapi/store.ts";
 import { openBlockFolder } from "#libs/tsdb/block/bytes.ts";
 import { openBlock } from "#libs/tsdb/block/reader.ts";
@@ -60,7 +60,7 @@ export async function rateBlock(print: (line: string) => void): Promise<void> {
     const store: Store = {
       name: "block",
       info: () => Promise.reject(new Error("BUG: not asked")),
-      series: (request, signal) => asItems(sourceFrames(blockSource(block), [], request, signal)),
+      series: (request, signal) => sourceItems(blockSource(block), [], request, signal),
       labelNames: async () => ({ values: [], warnings: [] }),
       labelValues: async () => ({ values: [], warnings: [] }),
     };

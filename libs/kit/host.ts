@@ -57,6 +57,7 @@ export function peerOf(host: () => Host | undefined, name: string): Peer {
     return up.peer(name);
   };
   return {
+    isLocal: false,
     async call<R>(...args: Parameters<Peer["call"]>): Promise<R> {
       return peer().call<R>(...args);
     },
@@ -307,6 +308,7 @@ export function runHostWorker(): void {
 function ringing(peer: Peer, bell: MessagePort): Peer {
   const ring = once(() => bell.postMessage(undefined));
   return {
+    isLocal: false,
     call<R>(...args: Parameters<Peer["call"]>): Promise<R> {
       ring();
       return peer.call<R>(...args);

@@ -31,6 +31,8 @@ export type Handlers = Record<string, (argument: never, signal: AbortSignal) => 
 
 /** The other side, wherever it lives. */
 export interface Peer {
+  /** Whether what is called is on this thread, so that values need not be such as can travel. */
+  readonly isLocal: boolean;
   call<R>(method: string, argument: unknown, signal?: AbortSignal, transfer?: Transferable[]): Promise<R>;
   /** Ending the iteration early cancels the stream on the other side. */
   stream<R>(method: string, argument: unknown, signal?: AbortSignal): AsyncIterable<R>;
@@ -140,6 +142,7 @@ interface Pending {
 
 /** The caller's end of a port served by `serveRpc`. */
 export class RpcClient implements Peer {
+  readonly isLocal = false;
   readonly #port: MessagePort;
   readonly #name: string;
   readonly #pending = new Map<number, Pending>();
@@ -259,6 +262,7 @@ export function localPeer(handlers: Handlers): Peer {
     return handler(argument as never, signal ?? new AbortController().signal);
   };
   return {
+    isLocal: true,
     async call<R>(method: string, argument: unknown, signal?: AbortSignal): Promise<R> {
       const value = await (answer(method, argument, signal) as Promise<unknown>);
       return (value instanceof Transfer ? value.value : value) as R;

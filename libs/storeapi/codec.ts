@@ -29,6 +29,7 @@ import type { MatcherSpec, MatchType } from "#libs/model/matcher.ts";
 import { FRAME_BYTES, FRAME_SERIES } from "#libs/tsdb/select.ts";
 import type { FrameReader } from "#libs/tsdb/series/frame.ts";
 import { FrameBuilder, type SeriesFrame } from "#libs/tsdb/series/frame.ts";
+import { frameOf } from "./frames.ts";
 import type { LabelAnswer, LabelRequest, SeriesRequest, StoreInfo, StoreItem } from "./store.ts";
 import { TIME_MAX, TIME_MIN } from "./store.ts";
 
@@ -234,7 +235,7 @@ export function* encodeItem(item: StoreItem, reader: FrameReader, batchSize: num
       ),
     );
   };
-  reader.enter(item.frame);
+  reader.enter(frameOf(item));
   while (reader.next()) {
     batch.push(seriesMessage(reader));
     if (batch.length >= Math.max(1, batchSize)) yield flush();

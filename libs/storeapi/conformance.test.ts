@@ -14,12 +14,12 @@ import type { MatcherSpec, MatchType } from "#libs/model/matcher.ts";
 import { Head } from "#libs/tsdb/head/head.ts";
 import { FrameReader } from "#libs/tsdb/series/frame.ts";
 import { decodeFrameChunks, foldReplicas } from "./dedup.ts";
-import { asItems } from "./frames.ts";
+import { frameOf } from "./frames.ts";
 import { grpcStore } from "./grpc-client.ts";
 import { storeBytesHandlers, storeGrpcService } from "./grpc-server.ts";
 import { storeHandlers, storeOf } from "./port.ts";
 import { ProxyStore } from "./proxy.ts";
-import { sourceFrames, sourceLabelNames, sourceLabelValues } from "./series-source.ts";
+import { sourceItems, sourceLabelNames, sourceLabelValues } from "./series-source.ts";
 import type { SeriesRequest, Store } from "./store.ts";
 
 const T0 = 1_700_000_000_000;
@@ -56,7 +56,7 @@ function headStore(external: Labels, series: readonly (readonly [Record<string, 
       maxt: head.maxt,
       supportsWithoutLabels: true,
     }),
-    series: (request, stop) => asItems(sourceFrames(head, external, request, stop)),
+    series: (request, stop) => sourceItems(head, external, request, stop),
     labelNames: async (request, stop) => ({
       values: [...(await sourceLabelNames(head, external, request, stop))].sort(),
       warnings: [],
@@ -95,6 +95,7 @@ const request = (matchers: readonly MatcherSpec[], more: Partial<SeriesRequest> 
   withoutLabels: [],
   limit: 0,
   partialResponse: false,
+  views: true,
   ...more,
 });
 
@@ -112,10 +113,11 @@ async function read(
       warnings.push(item.text);
       continue;
     }
-    reader.enter(item.frame);
+    const frame = frameOf(item);
+    reader.enter(frame);
     while (reader.next()) {
       const columns = new SampleColumns();
-      decodeFrameChunks(item.frame, reader.chunkFrom, reader.chunkTo, columns, "test");
+      decodeFrameChunks(frame, reader.chunkFrom, reader.chunkTo, columns, "test");
       series.push([formatLabels(reader.labels()), Array.from(columns.values.subarray(0, columns.length))]);
     }
   }
@@ -243,6 +245,25 @@ describe("fan-out", () => {
       ['{__name__="b"}', [4]],
       ['{__name__="c"}', [3]],
     ]);
+  });
+
+  test("views of one store pass as they are, and are merged with frames of another", async () => {
+    const views = headStore([], SERIES);
+    const kinds = async (store: Store): Promise<string[]> => {
+      const found: string[] = [];
+      for await (const item of store.series(request([m("__name__", "=", "m")]), signal)) found.push(item.kind);
+      return found;
+    };
+    const empty = headStore([], []);
+    const framed: Store = {
+      ...headStore([], [...SERIES, [{ __name__: "m", z: "0" }, [8]]]),
+    };
+    const frames: Store = { ...framed, series: (asked, stop) => framed.series({ ...asked, views: false }, stop) };
+    expect(await kinds(proxy(views, empty))).toEqual(["view"]);
+    expect(await kinds(proxy(views, frames))).toEqual(["frame"]);
+    const all = request([m("__name__", "=~", ".+")]);
+    expect(await read(proxy(views, frames), all)).toEqual(await read(frames, all));
+    expect(await read(proxy(frames, views, empty), all)).toEqual(await read(frames, all));
   });
 
   test("a store that fails fails the request, or is named in a warning", async () => {

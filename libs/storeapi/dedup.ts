@@ -9,14 +9,14 @@
 import { SampleColumns } from "#libs/model/columns.ts";
 import type { Chunk } from "#libs/tsdb/chunk/encoding.ts";
 import { decodeChunk } from "#libs/tsdb/chunk/decode.ts";
-import type { SeriesFrame } from "#libs/tsdb/series/frame.ts";
+import type { ChunkColumns } from "#libs/tsdb/series/frame.ts";
 
 /** Of a row that was never taken from, milliseconds. */
 const FIRST_PENALTY_MS = 5000;
 
 /** Decodes chunks [from, to) of a frame, ascending by mint, into `columns`; overlapping ones are merged. `where` is for errors. */
 export function decodeFrameChunks(
-  frame: SeriesFrame,
+  frame: ChunkColumns,
   from: number,
   to: number,
   columns: SampleColumns,

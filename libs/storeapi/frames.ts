@@ -13,6 +13,11 @@ export function frameItem(frame: SeriesFrame): StoreItem {
   return { kind: "frame", frame };
 }
 
+/** What has come as a view, too, as a frame. */
+export function frameOf(item: Exclude<StoreItem, { readonly kind: "warning" }>): SeriesFrame {
+  return item.kind === "view" ? item.view.toFrame() : item.frame;
+}
+
 /** How the labels of a stream change on their way out. */
 export interface LabelChange {
   /** Added to every series; they win over the series' own. */
@@ -107,7 +112,7 @@ export async function* framesOf(
   onWarning: (text: string) => void,
 ): AsyncGenerator<SeriesFrame> {
   for await (const item of items) {
-    if (item.kind === "frame") yield item.frame;
-    else onWarning(item.text);
+    if (item.kind === "warning") onWarning(item.text);
+    else yield frameOf(item);
   }
 }

@@ -1,7 +1,7 @@
 /** Streams of series as one: a merge by labels, in columns. */
 import { compareUtf8 } from "#libs/kit/utf8.ts";
 import { FrameBuilder, FrameReader, releaseFrame, type SeriesFrame } from "#libs/tsdb/series/frame.ts";
-import { addChunk, frameItem, isFull, uniqueChunks } from "./frames.ts";
+import { addChunk, frameItem, frameOf, isFull, uniqueChunks } from "./frames.ts";
 import { LoserTree } from "./loser-tree.ts";
 import type { StoreItem } from "./store.ts";
 
@@ -30,6 +30,8 @@ class Cursor {
   readonly #items: AsyncIterator<StoreItem>;
   readonly #warnings: StoreItem[];
   readonly #reader = new FrameReader();
+  #item: Exclude<StoreItem, { kind: "warning" }> | undefined;
+  /** That of the item, once it was entered. */
   #frame: SeriesFrame | undefined;
   /** By symbol id of the stream. */
   readonly #idOf: number[] = [];
@@ -42,18 +44,19 @@ class Cursor {
     this.#warnings = warnings;
   }
 
-  /** Fetches the next frame, to be entered. */
+  /** Fetches the next series, to be entered. */
   async fetch(): Promise<void> {
     if (this.#frame !== undefined) releaseFrame(this.#frame);
+    this.#frame = undefined;
     for (;;) {
       const { done, value } = await this.#items.next();
       if (done === true) {
-        this.#frame = undefined;
+        this.#item = undefined;
         this.isDone = true;
         return;
       }
-      if (value.kind === "frame") {
-        this.#frame = value.frame;
+      if (value.kind !== "warning") {
+        this.#item = value;
         return;
       }
       this.#warnings.push(value);
@@ -62,7 +65,8 @@ class Cursor {
 
   /** Moves to the first series of what was fetched, or of the next frame that has any. */
   async enter(symbols: MergedSymbols): Promise<void> {
-    for (; this.#frame !== undefined; await this.fetch()) {
+    for (; this.#item !== undefined; await this.fetch()) {
+      this.#frame = frameOf(this.#item);
       for (const symbol of this.#frame.symbols) this.#idOf.push(symbols.idOf(symbol));
       this.#reader.enter(this.#frame);
       if (this.next()) return;
@@ -92,9 +96,9 @@ class Cursor {
     return chunkFrom < chunkTo ? frame.mints[chunkFrom]! : Infinity;
   }
 
-  /** The frame that was fetched first, as it came, and what follows. */
+  /** The item that was fetched first, as it came, and what follows. */
   async *untouched(): AsyncGenerator<StoreItem> {
-    if (this.#frame !== undefined) yield frameItem(this.#frame);
+    if (this.#item !== undefined) yield this.#item;
     for (;;) {
       const { done, value } = await this.#items.next();
       if (done === true) return;

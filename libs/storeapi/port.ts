@@ -22,7 +22,8 @@ export function storeOf(name: string, peer: Peer): Store {
   return {
     name,
     info: (signal) => peer.call<StoreInfo>("storeInfo", undefined, signal),
-    series: (request, signal) => peer.stream<StoreItem>("storeSeries", request, signal),
+    series: (request, signal) =>
+      peer.stream<StoreItem>("storeSeries", peer.isLocal ? request : { ...request, views: false }, signal),
     labelNames: (request, signal) => peer.call<LabelAnswer>("storeLabelNames", request, signal),
     labelValues: (labelName, request, signal) =>
       peer.call<LabelAnswer>("storeLabelValues", { name: labelName, request }, signal),

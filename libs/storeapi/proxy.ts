@@ -170,6 +170,7 @@ async function* limited(items: AsyncIterable<StoreItem>, limit: number): AsyncGe
   for await (const item of items) {
     yield item;
     if (item.kind === "frame") left -= item.frame.labelEnds.length;
+    else if (item.kind === "view") left -= item.view.labels.count;
     if (left <= 0) return;
   }
 }

@@ -1,17 +1,21 @@
 /**
  * A store over one head or block: external labels are matched here and added, the rest goes to the source.
  */
+import { mapped } from "#libs/kit/mapped.ts";
 import type { Labels } from "#libs/model/labels.ts";
 import { labelValue } from "#libs/model/labels.ts";
 import { createMatcher, type Matcher, type MatcherSpec } from "#libs/model/matcher.ts";
 import type { SeriesQuery } from "#libs/tsdb/select.ts";
 import { FrameReader, type SeriesFrame } from "#libs/tsdb/series/frame.ts";
-import { changeLabels } from "./frames.ts";
-import type { LabelRequest, SeriesRequest } from "./store.ts";
+import type { SeriesView } from "#libs/tsdb/series/view.ts";
+import { asItems, changeLabels } from "./frames.ts";
+import type { LabelRequest, SeriesRequest, StoreItem } from "./store.ts";
 
 /** What head and block have in common. */
 export interface SeriesSource {
   frames(query: SeriesQuery, signal: AbortSignal): AsyncIterable<SeriesFrame>;
+  /** The same for a reader on this thread. */
+  views?(query: SeriesQuery, signal: AbortSignal): AsyncIterable<SeriesView>;
   /** Names of all labels, in any order. */
   labelNames(): readonly string[];
   /** Values of a label, in any order. */
@@ -33,30 +37,30 @@ export function splitMatchers(specs: readonly MatcherSpec[], external: Labels): 
 }
 
 /** The source's matching series with external labels. */
-export function sourceFrames(
+export function sourceItems(
   source: SeriesSource,
   external: Labels,
   request: SeriesRequest,
   signal: AbortSignal,
-): AsyncIterable<SeriesFrame> {
+): AsyncIterable<StoreItem> {
   const matchers = splitMatchers(request.matchers, external);
   if (matchers === undefined) return NOTHING;
   const without = new Set(request.withoutLabels);
   const names = source.labelNames();
   const externalNames = external.filter((_, i) => i % 2 === 0);
   const mayReorder = names.some((name) => without.has(name) || externalNames.includes(name));
-  const frames = source.frames(
-    {
-      matchers,
-      mint: request.mint,
-      maxt: request.maxt,
-      skipChunks: request.skipChunks,
-      newestOnly: request.newestOnly,
-      limit: mayReorder ? 0 : request.limit,
-    },
-    signal,
-  );
-  return changeLabels(frames, { external, without, mayReorder });
+  const query = {
+    matchers,
+    mint: request.mint,
+    maxt: request.maxt,
+    skipChunks: request.skipChunks,
+    newestOnly: request.newestOnly,
+    limit: mayReorder ? 0 : request.limit,
+  };
+  const areKept = !mayReorder && externalNames.every((name) => without.has(name));
+  if (request.views === true && areKept && source.views !== undefined)
+    return mapped(source.views(query, signal), (view) => ({ kind: "view", view }));
+  return asItems(changeLabels(source.frames(query, signal), { external, without, mayReorder }));
 }
 
 const NOTHING: AsyncIterable<never> = {

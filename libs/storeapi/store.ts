@@ -5,6 +5,7 @@
 import type { Labels } from "#libs/model/labels.ts";
 import type { MatcherSpec } from "#libs/model/matcher.ts";
 import type { SeriesFrame } from "#libs/tsdb/series/frame.ts";
+import type { SeriesView } from "#libs/tsdb/series/view.ts";
 
 export interface LabelRequest {
   /** Milliseconds, both inclusive. */
@@ -28,10 +29,13 @@ export interface SeriesRequest extends LabelRequest {
   readonly skipChunks: boolean;
   /** As in `SeriesQuery`. Not told to stores on other hosts. */
   readonly newestOnly?: boolean | undefined;
+  /** Whether views may come in place of frames. Told to stores on this thread only. */
+  readonly views?: boolean | undefined;
 }
 
 export type StoreItem =
   | { readonly kind: "frame"; readonly frame: SeriesFrame }
+  | { readonly kind: "view"; readonly view: SeriesView }
   | { readonly kind: "warning"; readonly text: string };
 
 export interface LabelAnswer {

@@ -6,6 +6,7 @@
 import type { Chunk } from "#libs/tsdb/chunk/encoding.ts";
 import { mergeChunks } from "#libs/tsdb/head/merge-chunks.ts";
 import { chunksFollow, FrameBuilder, FrameReader } from "#libs/tsdb/series/frame.ts";
+import { frameOf } from "./frames.ts";
 import { mergeItems } from "./merge-items.ts";
 import type { StoreItem } from "./store.ts";
 
@@ -40,7 +41,7 @@ async function* withoutOverlap(items: AsyncIterable<StoreItem>): AsyncGenerator<
       yield item;
       continue;
     }
-    reader.enter(item.frame);
+    reader.enter(frameOf(item));
     while (reader.next()) {
       builder.labels(reader.labels());
       const { frame, chunkFrom, chunkTo } = reader;

@@ -11,7 +11,7 @@ export const start: StartComponent<undefined> = async () =>
     ready: async () => undefined,
     async scan({ scan, batch }: { scan: RangeScan; batch: DetachedBatch }) {
       const rows = scanFloats(scan, attachBatch(batch), batch.end - batch.first);
-      releaseFrame(batch.frame);
+      releaseFrame(batch.chunks);
       return new Transfer(rows, [rows.series.buffer, rows.values.buffer, rows.present.buffer]);
     },
   }) satisfies Handlers;

@@ -27,6 +27,7 @@ import {
   seriesCount,
   type SeriesFrame,
 } from "#libs/tsdb/series/frame.ts";
+import type { SeriesView } from "#libs/tsdb/series/view.ts";
 import { PickedLabels } from "#libs/tsdb/series/picked-labels.ts";
 import { compareLabels, dropLabels, equalLabels, formatLabels, labelsKey } from "#libs/model/labels.ts";
 import type { QuerierConfig } from "./config.ts";
@@ -93,6 +94,7 @@ export class StoreSource implements DataSource {
           withoutLabels,
           limit: 0,
           partialResponse,
+          views: true,
         };
         return batches(store, seriesRequest, request.labels, onWarning, signal);
       },
@@ -138,13 +140,15 @@ export class StoreSource implements DataSource {
     const found: Labels[] = [];
     for (const request of this.#labelRequests(query, options)) {
       const reader = new FrameReader();
-      for await (const item of this.#store.series({ ...request, skipChunks: true }, signal)) {
-        if (item.kind === "warning") {
-          warnings.add(item.text);
-          continue;
+      for await (const item of this.#store.series({ ...request, skipChunks: true, views: true }, signal)) {
+        if (item.kind === "warning") warnings.add(item.text);
+        else if (item.kind === "view") {
+          const { labels } = item.view;
+          for (let i = 0; i < labels.count; i++) found.push(labels.labels(i));
+        } else {
+          reader.enter(item.frame);
+          while (reader.next()) if (!reader.continues) found.push(reader.labels());
         }
-        reader.enter(item.frame);
-        while (reader.next()) if (!reader.continues) found.push(reader.labels());
       }
     }
     found.sort(compareLabels);
@@ -176,8 +180,8 @@ export class StoreSource implements DataSource {
   }
 }
 
-/** The labels of series of a stream: all, or those asked for. */
-type LabelsOf = (frame: SeriesFrame, s: number) => Labels;
+/** The labels of a series: all, or those asked for. */
+type LabelsOf = (s: number) => Labels;
 
 async function* batches(
   store: Store,
@@ -187,9 +191,7 @@ async function* batches(
   signal: AbortSignal,
 ): AsyncGenerator<SeriesBatch> {
   const reader = new FrameReader();
-  const picked = names === undefined ? undefined : new PickedLabels(names, reader.symbols);
-  const all: LabelsOf = (frame, s) => reader.labelsOf(frame, s);
-  const labelsOf: LabelsOf = picked === undefined ? all : (frame, s) => picked.of(frame, s);
+  let picked: PickedLabels | undefined;
   // The last series of a frame may go on in the next: it is held back until the next is seen.
   let held: HeldSeries | undefined;
   const copies = new FrameBuilder();
@@ -198,8 +200,23 @@ async function* batches(
       onWarning(item.text);
       continue;
     }
+    // Where views come nothing else does, and no series goes on in the next.
+    if (item.kind === "view") {
+      const { view } = item;
+      const { labels } = view;
+      const all: LabelsOf = (s) => labels.labels(s);
+      if (names === undefined) yield viewBatch(view, all, all);
+      else {
+        const of = (picked ??= new PickedLabels(names, labels.symbols));
+        yield viewBatch(view, (s) => of.of(labels.ids, labels.from(s), labels.to(s)), all);
+      }
+      continue;
+    }
     const { frame } = item;
     reader.enter(frame);
+    const all: LabelsOf = (s) => reader.labelsOf(frame, s);
+    const labelsOf: LabelsOf =
+      names === undefined ? all : pickedOf(frame, (picked ??= new PickedLabels(names, reader.symbols)));
     const rows = seriesRows(reader);
     const { places, ends, count } = rows;
     if (count === 0) continue;
@@ -215,8 +232,8 @@ async function* batches(
     const from = last === 0 ? 0 : ends[last - 1]!;
     // Else copied: the frame's buffers may go to another thread while these chunks wait for the next frame.
     const part = last === 0 ? { frame, from, to: ends[last]! } : copyOf(frame, from, ends[last]!, copies);
-    held = { ids: idsOf(frame, place).slice(), labels: labelsOf(frame, place), all: all(frame, place), parts: [part] };
-    if (last > first) yield new FrameBatch(frame, rows, labelsOf, all, first, last);
+    held = { ids: idsOf(frame, place).slice(), labels: labelsOf(place), all: all(place), parts: [part] };
+    if (last > first) yield frameBatch(frame, rows, labelsOf, all, first, last);
     if (last > 0) releaseFrame(frame);
   }
   if (held !== undefined) yield* heldBatch(held);
@@ -241,6 +258,10 @@ function seriesRows(reader: FrameReader): SeriesRows {
     ends[count - 1] = reader.chunkTo;
   }
   return { count, places, ends };
+}
+
+function pickedOf({ labels, labelEnds }: SeriesFrame, picked: PickedLabels): LabelsOf {
+  return (s) => picked.of(labels, s === 0 ? 0 : labelEnds[s - 1]!, labelEnds[s]!);
 }
 
 function idsOf(frame: SeriesFrame, s: number): Uint32Array<ArrayBuffer> {
@@ -276,21 +297,28 @@ function* heldBatch(held: HeldSeries): Generator<SeriesBatch> {
   for (const { frame } of held.parts) releaseFrame(frame);
 }
 
-/** Rows [first, end) of a frame, decoded in place. */
-class FrameBatch implements SeriesBatch {
-  readonly #frame: SeriesFrame;
-  readonly #rows: SeriesRows;
-  readonly #labels: LabelsOf;
+/** Rows of chunks in columns. */
+interface ChunkRows {
+  /** Until `take` is called. */
+  readonly chunks: ChunkColumns;
+  /** Where the chunks of each row end. */
+  readonly ends: Uint32Array<ArrayBuffer>;
+  /** The chunks in buffers that may be sent away. */
+  readonly take: () => ChunkColumns;
+  /** Wanted labels by row. */
+  readonly labels: LabelsOf;
   /** For messages. */
-  readonly #all: LabelsOf;
+  readonly all: LabelsOf;
+}
+
+/** Rows [first, end), decoded where they are. */
+class RowsBatch implements SeriesBatch {
+  readonly #rows: ChunkRows;
   readonly #end: number;
   #at: number;
 
-  constructor(frame: SeriesFrame, rows: SeriesRows, labels: LabelsOf, all: LabelsOf, first: number, end: number) {
-    this.#frame = frame;
+  constructor(rows: ChunkRows, first: number, end: number) {
     this.#rows = rows;
-    this.#labels = labels;
-    this.#all = all;
     this.#at = first - 1;
     this.#end = end;
   }
@@ -300,64 +328,82 @@ class FrameBatch implements SeriesBatch {
   }
 
   get floats(): FloatBatch | undefined {
-    const frame = this.#frame;
-    const { ends, places } = this.#rows;
+    const { chunks, ends, take, labels } = this.#rows;
     const first = this.#at + 1;
     const end = this.#end;
     const chunksFrom = first === 0 ? 0 : ends[first - 1]!;
     const chunksTo = ends[end - 1]!;
-    for (let i = chunksFrom; i < chunksTo; i++) if (frame.encodings[i] !== ENCODING.XOR) return undefined;
+    for (let i = chunksFrom; i < chunksTo; i++) if (chunks.encodings[i] !== ENCODING.XOR) return undefined;
     return {
       count: end - first,
-      labels: (i) => this.#labels(frame, places[first + i]!),
-      bytes: frame.dataEnds[chunksTo - 1]! - (chunksFrom === 0 ? 0 : frame.dataEnds[chunksFrom - 1]!),
-      detach: () => detachFrame(frame, ends, first, end),
+      labels: (i) => labels(first + i),
+      bytes: chunks.dataEnds[chunksTo - 1]! - (chunksFrom === 0 ? 0 : chunks.dataEnds[chunksFrom - 1]!),
+      detach: () => detachRows(take(), ends, first, end),
     };
   }
 
   labels(): Labels {
-    return this.#labels(this.#frame, this.#rows.places[this.#at]!);
+    return this.#rows.labels(this.#at);
   }
 
   samples(columns: SampleColumns): void {
-    const { ends, places } = this.#rows;
+    const { chunks, ends, all } = this.#rows;
     const at = this.#at;
     try {
-      decodeFrameChunks(this.#frame, at === 0 ? 0 : ends[at - 1]!, ends[at]!, columns, "chunk");
+      decodeFrameChunks(chunks, at === 0 ? 0 : ends[at - 1]!, ends[at]!, columns, "chunk");
     } catch (error) {
-      throw naming(this.#all(this.#frame, places[at]!), error);
+      throw naming(all(at), error);
     }
   }
 }
 
-/** A `FrameBatch` on its way to a scanner thread. */
+function viewBatch(view: SeriesView, labels: LabelsOf, all: LabelsOf): SeriesBatch {
+  const { chunks, chunkEnds } = view;
+  return new RowsBatch({ chunks, ends: chunkEnds, take: () => view.take(), labels, all }, 0, chunkEnds.length);
+}
+
+/** Rows [first, end) of a frame. */
+function frameBatch(
+  frame: SeriesFrame,
+  { ends, places }: SeriesRows,
+  labelsOf: LabelsOf,
+  all: LabelsOf,
+  first: number,
+  end: number,
+): SeriesBatch {
+  const rows = {
+    chunks: frame,
+    ends,
+    take: () => frame,
+    labels: (row: number) => labelsOf(places[row]!),
+    all: (row: number) => all(places[row]!),
+  };
+  return new RowsBatch(rows, first, end);
+}
+
+/** A batch on its way to a scanner thread. */
 export interface DetachedBatch {
-  readonly frame: ChunkColumns;
+  readonly chunks: ChunkColumns;
   readonly ends: Uint32Array<ArrayBuffer>;
   readonly first: number;
   readonly end: number;
 }
 
 /** The labels stay. */
-function detachFrame(
-  { mints, maxts, encodings, dataEnds, data }: SeriesFrame,
+function detachRows(
+  { mints, maxts, encodings, dataEnds, data }: ChunkColumns,
   ends: Uint32Array<ArrayBuffer>,
   first: number,
   end: number,
 ): { message: DetachedBatch; transfer: ArrayBuffer[] } {
-  const frame = { mints, maxts, encodings, dataEnds, data };
-  return {
-    message: { frame, ends, first, end },
-    transfer: [...chunkBuffers(frame), ends.buffer],
-  };
+  const chunks = { mints, maxts, encodings, dataEnds, data };
+  return { message: { chunks, ends, first, end }, transfer: [...chunkBuffers(chunks), ends.buffer] };
 }
 
 /** The batch on the thread it was sent to; its series have no labels there. */
-export function attachBatch({ frame, ends, first, end }: DetachedBatch): SeriesBatch {
-  const nothing = new Uint32Array(0);
-  const whole: SeriesFrame = { ...frame, symbols: [], labels: nothing, labelEnds: nothing, chunkEnds: nothing };
+export function attachBatch({ chunks, ends, first, end }: DetachedBatch): SeriesBatch {
   const none: LabelsOf = () => NO_LABELS;
-  return new FrameBatch(whole, { count: ends.length, places: nothing, ends }, none, none, first, end);
+  return new RowsBatch({ chunks, ends, take: () => chunks, labels: none, all: none }, first, end);
 }
 
 class HeldBatch implements SeriesBatch {

@@ -9,10 +9,9 @@ import type { Env } from "#libs/kit/env.ts";
 import { CorruptionError } from "#libs/kit/errors.ts";
 import type { Labels } from "#libs/model/labels.ts";
 import type { Matcher, MatcherSpec } from "#libs/model/matcher.ts";
-import { asItems } from "#libs/storeapi/frames.ts";
 import {
   type SeriesSource,
-  sourceFrames,
+  sourceItems,
   sourceLabelNames,
   sourceLabelValues,
   splitMatchers,
@@ -38,7 +37,6 @@ import type { WrittenBlock } from "#libs/tsdb/block/writer.ts";
 import { planCompaction, rewrittenCompaction } from "#libs/tsdb/compact/plan.ts";
 import { ensureFolder, linkFolder, syncFolder } from "#libs/tsdb/files.ts";
 import { Head } from "#libs/tsdb/head/head.ts";
-import type { SeriesFrame } from "#libs/tsdb/series/frame.ts";
 import type { HeadOptions } from "#libs/tsdb/head/state.ts";
 import { lockFolder } from "#libs/tsdb/lock-folder.ts";
 import { blockSource } from "#libs/storeapi/block-source.ts";
@@ -381,13 +379,13 @@ export class TenantStore implements Store {
     const unpin = this.head.pin();
     try {
       const parts = this.#blocks.inRange(mint, maxt, request.heldBlocks).map(({ reader, meta }) => ({
-        items: asItems(sourceFrames(blockSource(reader), this.external, request, signal)),
+        items: sourceItems(blockSource(reader), this.external, request, signal),
         mint: meta.minTime,
         maxt: meta.maxTime - 1,
       }));
       if (this.#isHeadIn(mint, maxt)) {
-        const frames = onFirst(sourceFrames(this.head, this.external, request, signal), unpin);
-        parts.push({ items: asItems(frames), mint: this.head.mint, maxt: this.head.maxt });
+        const items = onFirst(sourceItems(this.head, this.external, request, signal), unpin);
+        parts.push({ items, mint: this.head.mint, maxt: this.head.maxt });
       }
       if (parts.length > 0) yield* mergeParts(parts, request.skipChunks);
     } finally {
@@ -462,11 +460,11 @@ async function eachOf<T>(items: readonly T[], work: (item: T) => Promise<void>):
   if (failures.length > 0) throw failures[0];
 }
 
-/** Calls `then` once the first frame is there, or there is none. */
-async function* onFirst(frames: AsyncIterable<SeriesFrame>, then: () => void): AsyncGenerator<SeriesFrame> {
-  for await (const frame of frames) {
+/** Calls `then` once the first item is there, or there is none. */
+async function* onFirst(items: AsyncIterable<StoreItem>, then: () => void): AsyncGenerator<StoreItem> {
+  for await (const item of items) {
     then();
-    yield frame;
+    yield item;
   }
   then();
 }

@@ -15,12 +15,12 @@ import type { MatcherSpec } from "#libs/model/matcher.ts";
 import { type Bucket, type BucketConfig, openBucket } from "#libs/objstore/bucket.ts";
 import { type ExemplarAnswer, exemplarsOf, withExternal } from "#libs/storeapi/block-extras.ts";
 import { blockSource } from "#libs/storeapi/block-source.ts";
-import { asItems } from "#libs/storeapi/frames.ts";
+
 import { mergeItems } from "#libs/storeapi/merge-items.ts";
 import { storeBytesHandlers } from "#libs/storeapi/grpc-server.ts";
 import { storeHandlers } from "#libs/storeapi/port.ts";
 import { canHave, joinAnswers, sortedUnion } from "#libs/storeapi/proxy.ts";
-import { sourceFrames, sourceLabelNames, sourceLabelValues, splitMatchers } from "#libs/storeapi/series-source.ts";
+import { sourceItems, sourceLabelNames, sourceLabelValues, splitMatchers } from "#libs/storeapi/series-source.ts";
 import type { LabelAnswer, LabelRequest, SeriesRequest, Store, StoreInfo, StoreItem } from "#libs/storeapi/store.ts";
 import { TIME_MAX, TIME_MIN } from "#libs/storeapi/store.ts";
 import { mergeParts } from "#libs/storeapi/without-overlap.ts";
@@ -110,7 +110,7 @@ export class GatewayStore implements Store {
     yield* mergeItems(
       sources.map((source) => {
         const parts = source.map(({ reader, labels, meta }) => ({
-          items: asItems(sourceFrames(blockSource(reader), labels, request, signal)),
+          items: sourceItems(blockSource(reader), labels, request, signal),
           mint: meta.minTime,
           maxt: meta.maxTime - 1,
         }));

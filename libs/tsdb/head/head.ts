@@ -12,6 +12,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { LimitError } from "#libs/kit/errors.ts";
+import { mapped } from "#libs/kit/mapped.ts";
 import { atOnce, Slices } from "#libs/kit/slices.ts";
 import type { Histogram } from "#libs/model/histogram.ts";
 import { type Labels, METRIC_NAME } from "#libs/model/labels.ts";
@@ -22,6 +23,7 @@ import { NO_POSTINGS, type Postings } from "../index/postings.ts";
 import { type PostingsSource, selectPostings } from "../index/select.ts";
 import type { SeriesQuery } from "../select.ts";
 import type { SeriesFrame } from "../series/frame.ts";
+import type { SeriesView } from "../series/view.ts";
 import { METADATA_TYPES, type RefInterval, type RefMetadata } from "../wal/records.ts";
 import { WalWriter } from "../wal/writer.ts";
 import { rangeEnd } from "./chunk-end.ts";
@@ -29,7 +31,7 @@ import { entryOffset } from "./chunk-files.ts";
 import { copyHead, cutLateChunks, cutRange, type LateChunks } from "./cut.ts";
 import { countingFrom } from "./sort-sliced.ts";
 import { type Exemplar, EXEMPLAR_OUTCOME, type ExemplarOutcome, type SeriesExemplars } from "./exemplars.ts";
-import { headFrames } from "./frames.ts";
+import { headViews } from "./views.ts";
 import { LogBatch } from "./log-batch.ts";
 import { type MetadataEntry, type MetadataType, seriesNames } from "./metric-metadata.ts";
 import { equalHistograms, type OpenHistogram } from "./open-histogram.ts";
@@ -424,9 +426,14 @@ export class Head implements PostingsSource {
     return Array.from(postings.nameIds(), (id) => symbols.text(id));
   }
 
-  /** The matching series as frames, ascending by labels; chunks of a series do not overlap. */
-  frames(query: SeriesQuery, signal: AbortSignal): AsyncGenerator<SeriesFrame> {
-    return headFrames(this.#state, this, query, signal);
+  /** The matching series, ascending by labels; chunks of a series do not overlap. */
+  views(query: SeriesQuery, signal: AbortSignal): AsyncIterableIterator<SeriesView> {
+    return headViews(this.#state, this, query, signal);
+  }
+
+  /** The same as frames. */
+  frames(query: SeriesQuery, signal: AbortSignal): AsyncIterableIterator<SeriesFrame> {
+    return mapped(this.views(query, signal), (view) => view.toFrame());
   }
 
   // ---- cutting

@@ -10,7 +10,6 @@ import type { FrameBuilder } from "../series/frame.ts";
 import { ChainReads } from "./arena.ts";
 import { ChunkReads, type HeadChunkFiles } from "./chunk-files.ts";
 import type { LateSeries, OutOfOrder } from "./out-of-order.ts";
-import type { StreamIds } from "./stream-ids.ts";
 import { mergeChunks } from "./merge-chunks.ts";
 import type { FullChunk } from "./full-chunks.ts";
 import type { HeadSeries } from "./series.ts";
@@ -123,8 +122,9 @@ export class ReadView {
     return true;
   }
 
-  addLabels(i: number, builder: FrameBuilder, ids: StreamIds): void {
-    this.series.addLabels(this.#records.labels(i), builder, ids);
+  /** Where the labels of series `i` are in the head's `ids`. */
+  labelsAt(i: number): number {
+    return this.#records.labels(i);
   }
 
   /** Reads the bytes of chunks that were added, into `target`, the builder's; by steps. */

@@ -6,7 +6,6 @@
 import { type Chunk, ENCODING } from "../chunk/encoding.ts";
 import { decodedEnd, emptyXorState, XOR_HEADER_BYTES, xorCount } from "../chunk/xor.ts";
 import type { Labels } from "#libs/model/labels.ts";
-import type { FrameBuilder } from "../series/frame.ts";
 import { Arena } from "./arena.ts";
 import { type FullChunk, FullChunks } from "./full-chunks.ts";
 import { HeadPostings } from "./postings.ts";
@@ -29,7 +28,6 @@ import {
   WORDS,
   XOR,
 } from "./series-record.ts";
-import type { StreamIds } from "./stream-ids.ts";
 import { HeadSymbols } from "./symbols.ts";
 
 /** An open chunk that is an object. */
@@ -124,11 +122,9 @@ export class HeadSeries {
     return out;
   }
 
-  /** Adds the labels that a record says are at `at` to the series being built. */
-  addLabels(at: number, builder: FrameBuilder, stream: StreamIds): void {
-    const ids = this.#labelIds;
-    const last = at + ids[at]!;
-    for (let k = at + 1; k <= last; k += 2) builder.label(stream.of(ids[k]!), stream.of(ids[k + 1]!));
+  /** The labels of all, as `LabelRows` has them; what it has of a series now stays. */
+  get ids(): Uint32Array {
+    return this.#labelIds;
   }
 
   /** The ids of the values that these series have for a label, each once. */

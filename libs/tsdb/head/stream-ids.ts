@@ -1,21 +1,25 @@
 /** Symbols of the head as those of a stream that many series want. */
 import type { FrameBuilder } from "../series/frame.ts";
-import type { HeadSymbols } from "./symbols.ts";
+
+/** Series. */
+const MANY = 1000;
 
 export class StreamIds {
-  readonly #symbols: HeadSymbols;
+  readonly #symbols: readonly string[];
   readonly #builder: FrameBuilder;
-  /** By symbol, plus one; empty for few series. */
-  readonly #many: Uint32Array;
+  /** By symbol, plus one; empty for few series, and until it is needed. */
+  #many = new Uint32Array(0);
+  readonly #seriesCount: number;
   readonly #few = new Map<number, number>();
 
-  constructor(symbols: HeadSymbols, builder: FrameBuilder, seriesCount: number) {
+  constructor(symbols: readonly string[], builder: FrameBuilder, seriesCount: number) {
     this.#symbols = symbols;
     this.#builder = builder;
-    this.#many = new Uint32Array(seriesCount >= 1000 ? symbols.count : 0);
+    this.#seriesCount = seriesCount;
   }
 
   of(symbol: number): number {
+    if (this.#many.length === 0 && this.#seriesCount >= MANY) this.#many = new Uint32Array(this.#symbols.length);
     // A symbol may have come since.
     if (symbol >= this.#many.length) return this.#ofFew(symbol);
     const known = this.#many[symbol]!;
@@ -31,6 +35,6 @@ export class StreamIds {
   }
 
   #newId(symbol: number): number {
-    return this.#builder.newSymbol(this.#symbols.text(symbol));
+    return this.#builder.newSymbol(this.#symbols[symbol]!);
   }
 }

@@ -28,6 +28,11 @@ export class HeadSymbols {
     return this.#ids.get(text);
   }
 
+  /** By id; only grows. */
+  get texts(): readonly string[] {
+    return this.#texts;
+  }
+
   text(id: number): string {
     return this.#texts[id]!;
   }

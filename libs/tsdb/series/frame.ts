@@ -100,6 +100,37 @@ export class FrameBuilder {
     return this.#seriesCount;
   }
 
+  get chunkCount(): number {
+    return this.#chunkCount;
+  }
+
+  /** The chunks so far, where they are: overwritten by those that follow `clear`. */
+  get chunks(): ChunkColumns {
+    const count = this.#chunkCount;
+    return {
+      mints: this.#mints.subarray(0, count),
+      maxts: this.#maxts.subarray(0, count),
+      encodings: this.#encodings.subarray(0, count),
+      dataEnds: this.#dataEnds.subarray(0, count),
+      data: this.#data,
+    };
+  }
+
+  /** Gives the memory of the chunks back at once, as `releaseFrame` does. */
+  release(): void {
+    this.#data.buffer.transfer(0);
+    this.#data = new Uint8Array(0);
+    this.clear();
+  }
+
+  /** Begins anew, in the same memory. */
+  clear(): void {
+    this.#labelCount = 0;
+    this.#seriesCount = 0;
+    this.#chunkCount = 0;
+    this.#dataLength = 0;
+  }
+
   /** The stream's id of a string. */
   symbolId(text: string): number {
     let id = this.#symbolIds.get(text);
@@ -176,13 +207,14 @@ export class FrameBuilder {
     return this.#data;
   }
 
-  endSeries(): void {
+  /** `chunkEnd`: where its chunks end, when chunks of more series were added before the labels of this one. */
+  endSeries(chunkEnd = this.#chunkCount): void {
     if (this.#seriesCount === this.#labelEnds.length) {
       this.#labelEnds = grown(this.#labelEnds);
       this.#chunkEnds = grown(this.#chunkEnds);
     }
     this.#labelEnds[this.#seriesCount] = this.#labelCount;
-    this.#chunkEnds[this.#seriesCount++] = this.#chunkCount;
+    this.#chunkEnds[this.#seriesCount++] = chunkEnd;
   }
 
   /** Index of the first chunk of the series being added. */
@@ -239,10 +271,7 @@ export class FrameBuilder {
       data: isCopied ? filled(chunks.uint8(used), this.#data, this.#dataLength) : this.#takeData(used),
     };
     this.#symbols = [];
-    this.#labelCount = 0;
-    this.#seriesCount = 0;
-    this.#chunkCount = 0;
-    this.#dataLength = 0;
+    this.clear();
     return frame;
   }
 

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { labelsFrom as labelsOf } from "#libs/model/labels.ts";
 import { seeded } from "../../../test/support/write.ts";
-import { FrameBuilder, FrameReader, seriesCount } from "./frame.ts";
+import { FrameBuilder, FrameReader, labelsFrom as startOf, seriesCount } from "./frame.ts";
 import { PickedLabels } from "./picked-labels.ts";
 
 test("label sets are cut down as a filter would, and equal ones are one array, over all frames of a stream", () => {
@@ -29,7 +29,7 @@ test("label sets are cut down as a filter would, and equal ones are one array, o
       const frame = builder.take();
       reader.enter(frame);
       for (let s = 0; s < seriesCount(frame); s++) {
-        const got = picked.of(frame, s);
+        const got = picked.of(frame.labels, startOf(frame, s), frame.labelEnds[s]!);
         expect(got).toEqual(want[s]);
         const key = got.join();
         expect(got).toBe(seen.get(key) ?? got);

@@ -1,0 +1,141 @@
+/** What a query reads of a head: chunks come out of files and memory in batches, by slices. */
+import { Slices } from "#libs/kit/slices.ts";
+import { type PostingsSource, selectPostings } from "../index/select.ts";
+import type { SeriesQuery } from "../select.ts";
+import { type ChunkColumns, FrameBuilder, type SeriesFrame } from "../series/frame.ts";
+import { LabelRows, type SeriesView } from "../series/view.ts";
+import { ReadView } from "./read-view.ts";
+import { sortByLabels } from "./series-order.ts";
+import type { HeadState } from "./state.ts";
+import { StreamIds } from "./stream-ids.ts";
+
+/** Views of a head are large: the more series are read at once, the fewer reads (see HeadChunkFiles.readSteps). */
+const VIEW_BYTES = 4 << 20;
+const VIEW_SERIES = 8192;
+/** Series between two looks at the clock. */
+const TURN_SERIES = 256;
+
+/** The matching series, ascending by labels, as they are at one moment; chunks of a series do not overlap. */
+export async function* headViews(
+  state: HeadState,
+  postings: PostingsSource,
+  query: SeriesQuery,
+  signal: AbortSignal,
+): AsyncGenerator<SeriesView> {
+  const { files, late, tombstones, series } = state;
+  const slices = new Slices(10, signal);
+  const slots = await sortByLabels(series, await selectPostings(postings, query.matchers), slices);
+  if (series !== state.series) {
+    yield* headViews(state, postings, query, signal);
+    return;
+  }
+  const view = new ReadView(series, slots, files, late, tombstones);
+  const builder = new FrameBuilder();
+  try {
+    const ids = new StreamIds(series.symbols.texts, builder, slots.length);
+    let sent = 0;
+    let left = query.limit === 0 ? Infinity : query.limit;
+    for (let i = 0; i < slots.length && left > 0;) {
+      // The first are small, so that who scans them has work while the next are read.
+      const most = Math.min(left, slots.length - i, sent < VIEW_SERIES ? VIEW_SERIES / 8 : VIEW_SERIES / 2);
+      const rows = new Rows(most);
+      for (; i < slots.length && !isFull(builder, rows);) {
+        i = addSeries(view, i, query, builder, rows);
+        if (slices.due) await slices.breathe();
+      }
+      if (rows.count === 0) continue;
+      await slices.run(view.readSteps(builder.bytes));
+      sent += rows.count;
+      left -= rows.count;
+      yield new HeadView(new LabelRows(series.symbols.texts, series.ids, rows.labels), rows.chunkEnds, builder, ids);
+      builder.clear();
+    }
+  } finally {
+    builder.release();
+    view.release();
+  }
+}
+
+/** The series of a view being made. */
+class Rows {
+  readonly #labels: Uint32Array<ArrayBuffer>;
+  readonly #chunkEnds: Uint32Array<ArrayBuffer>;
+  count = 0;
+
+  constructor(capacity: number) {
+    this.#labels = new Uint32Array(capacity);
+    this.#chunkEnds = new Uint32Array(capacity);
+  }
+
+  get isFull(): boolean {
+    return this.count === this.#labels.length;
+  }
+
+  add(labels: number, chunkEnd: number): void {
+    this.#labels[this.count] = labels;
+    this.#chunkEnds[this.count++] = chunkEnd;
+  }
+
+  get labels(): Uint32Array<ArrayBuffer> {
+    return this.#labels.subarray(0, this.count);
+  }
+
+  get chunkEnds(): Uint32Array<ArrayBuffer> {
+    return this.#chunkEnds.subarray(0, this.count);
+  }
+}
+
+function isFull(builder: FrameBuilder, rows: Rows): boolean {
+  return rows.isFull || builder.dataBytes >= VIEW_BYTES;
+}
+
+/**
+ * Adds series from `i` on, until the view is full or it may be someone else's turn. @returns the next. Not in the
+ * generator itself, whose loop is compiled anew for every query and less well.
+ */
+function addSeries(view: ReadView, i: number, query: SeriesQuery, builder: FrameBuilder, rows: Rows): number {
+  const end = Math.min(i + TURN_SERIES, view.slots.length);
+  let next = i;
+  while (next < end && !isFull(builder, rows)) {
+    if (view.addChunks(next, query, builder)) rows.add(view.labelsAt(next), builder.chunkCount);
+    next++;
+  }
+  return next;
+}
+
+class HeadView implements SeriesView {
+  readonly labels: LabelRows;
+  readonly chunkEnds: Uint32Array<ArrayBuffer>;
+  readonly #builder: FrameBuilder;
+  readonly #ids: StreamIds;
+
+  constructor(labels: LabelRows, chunkEnds: Uint32Array<ArrayBuffer>, builder: FrameBuilder, ids: StreamIds) {
+    this.labels = labels;
+    this.chunkEnds = chunkEnds;
+    this.#builder = builder;
+    this.#ids = ids;
+  }
+
+  get chunks(): ChunkColumns {
+    return this.#builder.chunks;
+  }
+
+  take(): ChunkColumns {
+    return this.#builder.take();
+  }
+
+  toFrame(): SeriesFrame {
+    for (let s = 0; s < this.labels.count; s++) {
+      this.#addLabels(s);
+      this.#builder.endSeries(this.chunkEnds[s]!);
+    }
+    return this.#builder.take();
+  }
+
+  #addLabels(s: number): void {
+    const { ids } = this.labels;
+    const to = this.labels.to(s);
+    for (let k = this.labels.from(s); k < to; k += 2)
+      this.#builder.label(this.#ids.of(ids[k]!), this.#ids.of(ids[k + 1]!));
+  }
+}

@@ -1,0 +1,54 @@
+/**
+ * Series where they are: what a source gives, in place of frames, to a reader on its own thread. A frame can travel, so
+ * it has copies and symbols of its own; a view names its source's.
+ */
+import type { Labels } from "#libs/model/labels.ts";
+import type { ChunkColumns, SeriesFrame } from "./frame.ts";
+
+/** Label sets by ids of strings; there for good, whatever becomes of the view. */
+export class LabelRows {
+  /** By id; only ever grows. */
+  readonly symbols: readonly string[];
+  /** Of each set: how many ids it has, name, value, name, value, … */
+  readonly ids: Uint32Array;
+  /** Where sets begin in `ids`. */
+  readonly #at: Uint32Array;
+
+  constructor(symbols: readonly string[], ids: Uint32Array, at: Uint32Array) {
+    this.symbols = symbols;
+    this.ids = ids;
+    this.#at = at;
+  }
+
+  get count(): number {
+    return this.#at.length;
+  }
+
+  /** Where the ids of set `i` lie in `ids`. */
+  from(i: number): number {
+    return this.#at[i]! + 1;
+  }
+
+  to(i: number): number {
+    const at = this.#at[i]!;
+    return at + 1 + this.ids[at]!;
+  }
+
+  labels(i: number): Labels {
+    const out: string[] = [];
+    for (let k = this.from(i), to = this.to(i); k < to; k++) out.push(this.symbols[this.ids[k]!]!);
+    return out;
+  }
+}
+
+/** Some series, each once. There until the next view of the stream is asked for, or `take` or `toFrame` is called. */
+export interface SeriesView {
+  readonly labels: LabelRows;
+  /** Where the chunks of each series end in `chunks`. */
+  readonly chunkEnds: Uint32Array<ArrayBuffer>;
+  readonly chunks: ChunkColumns;
+  /** The chunks in buffers of the caller's, which may be sent away. */
+  take(): ChunkColumns;
+  /** The same series as a frame. The frames of one stream belong together. */
+  toFrame(): SeriesFrame;
+}
