@@ -29,6 +29,15 @@ export class SampleColumns {
     return this.starts;
   }
 
+  /** Appends a float by its words, where there are floats alone and no start timestamps. */
+  addFloat(time: number, low: number, high: number): void {
+    this.reserve(1);
+    const i = this.length++;
+    this.times[i] = time;
+    this.words[2 * i] = low;
+    this.words[2 * i + 1] = high;
+  }
+
   /** Appends a histogram; the columns of a stale one say stale. */
   addHistogram(time: number, histogram: NativeHistogram): void {
     this.reserve(1);

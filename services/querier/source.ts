@@ -27,7 +27,7 @@ import {
   seriesCount,
   type SeriesFrame,
 } from "#libs/tsdb/series/frame.ts";
-import type { SeriesView } from "#libs/tsdb/series/view.ts";
+import type { NewestSamples, SeriesView } from "#libs/tsdb/series/view.ts";
 import { PickedLabels } from "#libs/tsdb/series/picked-labels.ts";
 import { compareLabels, dropLabels, equalLabels, formatLabels, labelsKey } from "#libs/model/labels.ts";
 import type { QuerierConfig } from "./config.ts";
@@ -358,8 +358,49 @@ class RowsBatch implements SeriesBatch {
 }
 
 function viewBatch(view: SeriesView, labels: LabelsOf, all: LabelsOf): SeriesBatch {
-  const { chunks, chunkEnds } = view;
+  const { chunks, chunkEnds, newest } = view;
+  if (newest !== undefined) return new NewestBatch(view, newest, labels, all);
   return new RowsBatch({ chunks, ends: chunkEnds, take: () => view.take(), labels, all }, 0, chunkEnds.length);
+}
+
+/** A view of newest samples. */
+class NewestBatch implements SeriesBatch {
+  readonly #view: SeriesView;
+  readonly #newest: NewestSamples;
+  readonly #labels: LabelsOf;
+  /** For messages. */
+  readonly #all: LabelsOf;
+  #at = -1;
+
+  constructor(view: SeriesView, newest: NewestSamples, labels: LabelsOf, all: LabelsOf) {
+    this.#view = view;
+    this.#newest = newest;
+    this.#labels = labels;
+    this.#all = all;
+  }
+
+  next(): boolean {
+    return ++this.#at < this.#view.chunkEnds.length;
+  }
+
+  labels(): Labels {
+    return this.#labels(this.#at);
+  }
+
+  samples(columns: SampleColumns): void {
+    const at = this.#at;
+    const { times, words } = this.#newest;
+    if (!Number.isNaN(times[at]!)) {
+      columns.addFloat(times[at]!, words[2 * at]!, words[2 * at + 1]!);
+      return;
+    }
+    const { chunks, chunkEnds } = this.#view;
+    try {
+      decodeFrameChunks(chunks, at === 0 ? 0 : chunkEnds[at - 1]!, chunkEnds[at]!, columns, "chunk");
+    } catch (error) {
+      throw naming(this.#all(at), error);
+    }
+  }
 }
 
 /** Rows [first, end) of a frame. */

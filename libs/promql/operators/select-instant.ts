@@ -33,7 +33,7 @@ export async function* selectInstant(
   context: EvalContext,
   aspect: SampleAspect,
 ): AsyncGenerator<Tile> {
-  const { steps, lookbackMs, slices, budget } = context;
+  const { steps, lookbackMs, slices } = context;
   const fixed = selector.at?.kind === "time" ? selector.at.timeMs : undefined;
   const first = (fixed ?? steps.startMs) - selector.offsetMs;
   const last = (fixed ?? lastStep(steps)) - selector.offsetMs;
@@ -52,24 +52,46 @@ export async function* selectInstant(
   const columns = new SampleColumns();
   const filler = new TileFiller(steps.count);
   for await (const batch of context.storage.select(request, onWarning(context), context.signal)) {
-    while (batch.next()) {
-      columns.clear();
-      batch.samples(columns);
-      if (selector.statsOnly === true) keepStats(columns, request.mint);
-      budget.load(columns.length);
-      const any = smoothed
-        ? smooth(columns, lookup, filler, batch, selector, context)
-        : columns.histograms === undefined && (aspect === "value" || aspect === "time")
-          ? find(columns, lookup, aspect === "time", filler.tile.values, filler.tile.present, filler.from)
-          : findAny(columns, lookup, aspect, filler.tile, filler.from);
-      if (any && filler.keep(batch.labels())) {
-        yield filler.take();
-        if (slices.due) await slices.breathe();
-      }
+    while (
+      takeSeries(batch, columns, request.mint, lookup, smoothed ? "smoothed" : aspect, filler, selector, context)
+    ) {
+      yield filler.take();
+      if (slices.due) await slices.breathe();
     }
     if (slices.due) await slices.breathe();
   }
   if (!filler.isEmpty) yield filler.take();
+}
+
+/**
+ * Takes series into the tile. @returns true when that is full, false when the batch has no more. Not in the generator,
+ * whose loops are compiled anew for every query and less well.
+ */
+function takeSeries(
+  batch: SeriesBatch,
+  columns: SampleColumns,
+  mint: number,
+  lookup: Lookup,
+  aspect: SampleAspect | "smoothed",
+  filler: TileFiller,
+  selector: VectorSelector,
+  context: EvalContext,
+): boolean {
+  const { budget } = context;
+  while (batch.next()) {
+    columns.clear();
+    batch.samples(columns);
+    if (selector.statsOnly === true) keepStats(columns, mint);
+    budget.load(columns.length);
+    const any =
+      aspect === "smoothed"
+        ? smooth(columns, lookup, filler, batch, selector, context)
+        : columns.histograms === undefined && (aspect === "value" || aspect === "time")
+          ? find(columns, lookup, aspect === "time", filler.tile.values, filler.tile.present, filler.from)
+          : findAny(columns, lookup, aspect, filler.tile, filler.from);
+    if (any && filler.keep(batch.labels())) return true;
+  }
+  return false;
 }
 
 export function onWarning(context: EvalContext): (text: string) => void {

@@ -298,10 +298,7 @@ export function decodeXor(
       // Five bytes from `bit` on always hold the prefix and up to 20 bits behind it.
       const shift = bit & 7;
       const index = bit >>> 3;
-      const head =
-        shift === 0
-          ? view.getInt32(index)
-          : (view.getInt32(index) << shift) | (view.getUint8(index + 4) >>> (8 - shift));
+      const head = (view.getInt32(index) << shift) | ((view.getUint8(index + 4) << shift) >>> 8);
       if (head >= 0) {
         bit += 1;
         next = head << 1;
@@ -380,6 +377,5 @@ function bytesOf(view: DataView): Uint8Array {
 function peek32(view: DataView, bit: number): number {
   const shift = bit & 7;
   const index = bit >>> 3;
-  const head = view.getInt32(index);
-  return shift === 0 ? head : (head << shift) | (view.getUint8(index + 4) >>> (8 - shift));
+  return (view.getInt32(index) << shift) | ((view.getUint8(index + 4) << shift) >>> 8);
 }

@@ -39,6 +39,27 @@ test("the newest sample alone is given without the others, where that is all the
       const upTo = samples.filter(([time]) => time <= maxt);
       return [labels.slice("__name__,".length), upTo.at(-1)?.[1], samples.length];
     });
+  /** Of those whose newest sample alone is given. */
+  const askViews = async (maxt: number): Promise<[labels: string, newest: number, time: number][]> => {
+    const found: [string, number, number][] = [];
+    for await (const { labels, newest } of head.views({ ...query, maxt }, new AbortController().signal)) {
+      const values = new Float64Array(newest!.words.buffer);
+      for (let s = 0; s < labels.count; s++)
+        if (!Number.isNaN(newest!.times[s]!))
+          found.push([labels.labels(s)[1]!, values[s]!, (newest!.times[s]! - T0) / 1000]);
+    }
+    return found;
+  };
+  expect(await askViews(T0 + HOUR * 3)).toEqual([
+    ["float", 3, 120],
+    ["full", 129, 1290],
+    ["nan", NaN, 60],
+    ["stale", NaN, 60],
+  ]);
+  expect(await askViews(T0 + MINUTE)).toEqual([
+    ["nan", NaN, 60],
+    ["stale", NaN, 60],
+  ]);
   expect(await ask(T0 + HOUR * 3)).toEqual([
     ["deleted", 2, 2],
     ["float", 3, 1],

@@ -19,7 +19,10 @@ import type { Tombstones } from "./tombstones.ts";
 /** Takes the chunks of a view. */
 export type ChunkSink = Pick<FrameBuilder, "reserveChunk" | "chunk" | "bytes">;
 
-type ChunkQuery = Pick<SeriesQuery, "mint" | "maxt" | "skipChunks" | "newestOnly">;
+/** Takes the newest sample of a series in place of its chunks. */
+export type OnNewest = (time: number, low: number, high: number) => void;
+
+type ChunkQuery = Pick<SeriesQuery, "mint" | "maxt" | "skipChunks">;
 
 /** For as many chunks a view has room at first. */
 const READS = 4096;
@@ -72,10 +75,11 @@ export class ReadView {
   }
 
   /**
-   * Adds the chunks of series `i` in range to `builder`, without overlap; their bytes may be left to `readSteps`.
+   * Adds the chunks of series `i` in range to `builder`, without overlap; their bytes may be left to `readSteps`. Where
+   * the query wants the newest sample only and it is at hand, `onNewest` gets it.
    * @returns false when there are none, and nothing was added.
    */
-  addChunks(i: number, query: ChunkQuery, builder: ChunkSink): boolean {
+  addChunks(i: number, query: ChunkQuery, builder: ChunkSink, onNewest?: OnNewest): boolean {
     const { mint, maxt, skipChunks } = query;
     const late = this.#late.get(i);
     const deleted = this.#tombstones.size === 0 ? undefined : this.#tombstones.get(this.#refOf(i));
@@ -89,9 +93,9 @@ export class ReadView {
           builder.chunk(from, to, encoding, data, 0, data.length);
       return true;
     }
-    if (query.newestOnly === true && this.#records.hasXor(i) && this.#records.lastTime(i) <= maxt) {
+    if (onNewest !== undefined && this.#records.hasXor(i) && this.#records.lastTime(i) <= maxt) {
       if (this.#records.lastTime(i) < mint) return false;
-      this.#records.addNewest(i, builder);
+      onNewest(this.#records.lastTime(i), this.#records.lastLow(i), this.#records.lastHigh(i));
       return true;
     }
     const { full } = this.series;

@@ -7,9 +7,6 @@
  *            are not known yet, or `OBJECT`, in `objects`
  *   word  14 newest full chunk + 1 │ 15 labels offset
  */
-import { ENCODING } from "../chunk/encoding.ts";
-import { appendXor, emptyXorState, XOR_HEADER_BYTES, XOR_SAMPLE_BYTES_MAX } from "../chunk/xor.ts";
-import type { FrameBuilder } from "../series/frame.ts";
 import type { Arena, ChainReads } from "./arena.ts";
 
 export const DOUBLES = 8;
@@ -34,8 +31,6 @@ export const STORED = 3;
 export class SnapshotRecord {
   readonly #doubles: Float64Array<ArrayBuffer>;
   readonly #words: Uint32Array;
-  /** A chunk of one sample. */
-  readonly #one = emptyXorState(new Uint8Array(XOR_HEADER_BYTES + XOR_SAMPLE_BYTES_MAX));
 
   constructor({ doubles, words }: { readonly doubles: Float64Array<ArrayBuffer>; readonly words: Uint32Array }) {
     this.#doubles = doubles;
@@ -78,24 +73,12 @@ export class SnapshotRecord {
     return (this.#words[i * WORDS + BITS]! + 7) >>> 3;
   }
 
-  /** Adds the newest sample of an open XOR chunk as a chunk of its own: nothing needs decoding (bench/query-head.ts). */
-  addNewest(i: number, builder: Pick<FrameBuilder, "reserveChunk" | "bytes">): void {
-    const time = this.lastTime(i);
-    const one = this.#one;
-    // Most series were last written at the same time: all but the value is the same.
-    if (one.count === 0 || one.time !== time) {
-      one.bitAt = XOR_HEADER_BYTES * 8;
-      one.count = 0;
-      appendXor(one, time, 0, 0);
-      one.bytes[1] = 1;
-    }
-    const { bytes } = one;
-    const length = one.bitAt >>> 3;
-    const at = builder.reserveChunk(time, time, ENCODING.XOR, length);
-    const target = builder.bytes;
-    for (let k = 0; k < length - 8; k++) target[at + k] = bytes[k]!;
-    putBigEndian(target, at + length - 8, this.#words[i * WORDS + VALUE_WORD + 1]!);
-    putBigEndian(target, at + length - 4, this.#words[i * WORDS + VALUE_WORD]!);
+  lastLow(i: number): number {
+    return this.#words[i * WORDS + VALUE_WORD]!;
+  }
+
+  lastHigh(i: number): number {
+    return this.#words[i * WORDS + VALUE_WORD + 1]!;
   }
 
   /** Copies the open XOR chunk to the begin of `target`. */
@@ -109,11 +92,4 @@ export class SnapshotRecord {
     const w = i * WORDS;
     reads.add(this.#words[w + BLOCK]!, this.#words[w + BITS]!, this.#words[w + STATE]! & 0xffff, target);
   }
-}
-
-function putBigEndian(target: Uint8Array, at: number, word: number): void {
-  target[at] = word >>> 24;
-  target[at + 1] = word >>> 16;
-  target[at + 2] = word >>> 8;
-  target[at + 3] = word;
 }

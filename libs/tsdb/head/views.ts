@@ -3,8 +3,9 @@ import { Slices } from "#libs/kit/slices.ts";
 import { type PostingsSource, selectPostings } from "../index/select.ts";
 import type { SeriesQuery } from "../select.ts";
 import { type ChunkColumns, FrameBuilder, type SeriesFrame } from "../series/frame.ts";
-import { LabelRows, type SeriesView } from "../series/view.ts";
-import { ReadView } from "./read-view.ts";
+import { LabelRows, type NewestSamples, type SeriesView } from "../series/view.ts";
+import { OneSample } from "./one-sample.ts";
+import { type OnNewest, ReadView } from "./read-view.ts";
 import { sortByLabels } from "./series-order.ts";
 import type { HeadState } from "./state.ts";
 import { StreamIds } from "./stream-ids.ts";
@@ -38,7 +39,7 @@ export async function* headViews(
     for (let i = 0; i < slots.length && left > 0;) {
       // The first are small, so that who scans them has work while the next are read.
       const most = Math.min(left, slots.length - i, sent < VIEW_SERIES ? VIEW_SERIES / 8 : VIEW_SERIES / 2);
-      const rows = new Rows(most);
+      const rows = new Rows(most, query.newestOnly === true);
       for (; i < slots.length && !isFull(builder, rows);) {
         i = addSeries(view, i, query, builder, rows);
         if (slices.due) await slices.breathe();
@@ -47,7 +48,7 @@ export async function* headViews(
       await slices.run(view.readSteps(builder.bytes));
       sent += rows.count;
       left -= rows.count;
-      yield new HeadView(new LabelRows(series.symbols.texts, series.ids, rows.labels), rows.chunkEnds, builder, ids);
+      yield new HeadView(new LabelRows(series.symbols.texts, series.ids, rows.labels), rows, builder, ids);
       builder.clear();
     }
   } finally {
@@ -60,11 +61,23 @@ export async function* headViews(
 class Rows {
   readonly #labels: Uint32Array<ArrayBuffer>;
   readonly #chunkEnds: Uint32Array<ArrayBuffer>;
+  readonly newest: NewestSamples | undefined;
+  /** Takes the newest sample of the next series. */
+  readonly onNewest: OnNewest | undefined;
   count = 0;
 
-  constructor(capacity: number) {
+  constructor(capacity: number, newestOnly: boolean) {
     this.#labels = new Uint32Array(capacity);
     this.#chunkEnds = new Uint32Array(capacity);
+    if (!newestOnly) return;
+    const times = new Float64Array(capacity).fill(NaN);
+    const words = new Int32Array(2 * capacity);
+    this.newest = { times, words };
+    this.onNewest = (time, low, high) => {
+      times[this.count] = time;
+      words[2 * this.count] = low;
+      words[2 * this.count + 1] = high;
+    };
   }
 
   get isFull(): boolean {
@@ -97,7 +110,7 @@ function addSeries(view: ReadView, i: number, query: SeriesQuery, builder: Frame
   const end = Math.min(i + TURN_SERIES, view.slots.length);
   let next = i;
   while (next < end && !isFull(builder, rows)) {
-    if (view.addChunks(next, query, builder)) rows.add(view.labelsAt(next), builder.chunkCount);
+    if (view.addChunks(next, query, builder, rows.onNewest)) rows.add(view.labelsAt(next), builder.chunkCount);
     next++;
   }
   return next;
@@ -106,12 +119,14 @@ function addSeries(view: ReadView, i: number, query: SeriesQuery, builder: Frame
 class HeadView implements SeriesView {
   readonly labels: LabelRows;
   readonly chunkEnds: Uint32Array<ArrayBuffer>;
+  readonly newest: NewestSamples | undefined;
   readonly #builder: FrameBuilder;
   readonly #ids: StreamIds;
 
-  constructor(labels: LabelRows, chunkEnds: Uint32Array<ArrayBuffer>, builder: FrameBuilder, ids: StreamIds) {
+  constructor(labels: LabelRows, { chunkEnds, newest }: Rows, builder: FrameBuilder, ids: StreamIds) {
     this.labels = labels;
     this.chunkEnds = chunkEnds;
+    this.newest = newest;
     this.#builder = builder;
     this.#ids = ids;
   }
@@ -121,13 +136,32 @@ class HeadView implements SeriesView {
   }
 
   take(): ChunkColumns {
+    if (this.newest !== undefined) throw new Error("BUG: a view of newest samples has no chunks to take");
     return this.#builder.take();
   }
 
   toFrame(): SeriesFrame {
+    if (this.newest !== undefined) return this.#newestFrame(this.newest);
     for (let s = 0; s < this.labels.count; s++) {
       this.#addLabels(s);
       this.#builder.endSeries(this.chunkEnds[s]!);
+    }
+    return this.#builder.take();
+  }
+
+  /** Each newest sample as a chunk of its own. */
+  #newestFrame({ times, words }: NewestSamples): SeriesFrame {
+    const others = this.#builder.takeChunks();
+    const one = new OneSample();
+    let from = 0;
+    for (let s = 0; s < this.labels.count; s++) {
+      for (const end = this.chunkEnds[s]!; from < end; from++) {
+        const { mint, maxt, encoding, data } = others[from]!;
+        this.#builder.chunk(mint, maxt, encoding, data, 0, data.length);
+      }
+      if (!Number.isNaN(times[s]!)) one.add(this.#builder, times[s]!, words[2 * s]!, words[2 * s + 1]!);
+      this.#addLabels(s);
+      this.#builder.endSeries();
     }
     return this.#builder.take();
   }

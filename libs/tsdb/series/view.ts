@@ -41,13 +41,21 @@ export class LabelRows {
   }
 }
 
+/** A sample of each series; the time is NaN where a series has chunks instead. Values are two words, low before high. */
+export interface NewestSamples {
+  readonly times: Float64Array;
+  readonly words: Int32Array;
+}
+
 /** Some series, each once. There until the next view of the stream is asked for, or `take` or `toFrame` is called. */
 export interface SeriesView {
   readonly labels: LabelRows;
   /** Where the chunks of each series end in `chunks`. */
   readonly chunkEnds: Uint32Array<ArrayBuffer>;
   readonly chunks: ChunkColumns;
-  /** The chunks in buffers of the caller's, which may be sent away. */
+  /** Where only the newest sample of each series was asked for. */
+  readonly newest: NewestSamples | undefined;
+  /** The chunks in buffers of the caller's, which may be sent away; where there is no `newest`. */
   take(): ChunkColumns;
   /** The same series as a frame. The frames of one stream belong together. */
   toFrame(): SeriesFrame;

@@ -35,19 +35,7 @@ export async function* fold(expr: AggregateExpr, op: FoldOp, context: EvalContex
   const { count } = context.steps;
   const groups = new Groups(expr);
   const accumulators: Accumulator[] = [];
-  for await (const tile of evaluateVector(expr.expr, context)) {
-    for (let s = 0; s < tile.labels.length; s++) {
-      const id = groups.idOf(tile.labels[s]!);
-      let accumulator = accumulators[id];
-      if (accumulator === undefined) {
-        accumulator = accumulators[id] = createAccumulator(count, op);
-        context.budget.hold(count, accumulatorBytes(accumulator));
-      }
-      if (tile.nameless?.has(s) === true) accumulator.nameless = true;
-      if (tile.histograms === undefined) foldFloats(op, accumulator, tile.values, tile.present, s * count, count);
-      else foldAny(expr, op, accumulator, tile, s, context);
-    }
-  }
+  for await (const tile of evaluateVector(expr.expr, context)) foldTile(expr, op, tile, groups, accumulators, context);
   const out = createTile(groups.labels.length, count);
   const finishGroup = (g: number): void => {
     out.labels.push(groups.labels[g]!);
@@ -60,6 +48,29 @@ export async function* fold(expr: AggregateExpr, op: FoldOp, context: EvalContex
   };
   await forEachInSlices(groups.labels.length, finishGroup, context.slices);
   yield out;
+}
+
+/** Not in the generator, whose loops are compiled anew for every query and less well. */
+function foldTile(
+  expr: AggregateExpr,
+  op: FoldOp,
+  tile: Tile,
+  groups: Groups,
+  accumulators: Accumulator[],
+  context: EvalContext,
+): void {
+  const { count } = context.steps;
+  for (let s = 0; s < tile.labels.length; s++) {
+    const id = groups.idOf(tile.labels[s]!);
+    let accumulator = accumulators[id];
+    if (accumulator === undefined) {
+      accumulator = accumulators[id] = createAccumulator(count, op);
+      context.budget.hold(count, accumulatorBytes(accumulator));
+    }
+    if (tile.nameless?.has(s) === true) accumulator.nameless = true;
+    if (tile.histograms === undefined) foldFloats(op, accumulator, tile.values, tile.present, s * count, count);
+    else foldAny(expr, op, accumulator, tile, s, context);
+  }
 }
 
 function createAccumulator(count: number, op: FoldOp): Accumulator {
