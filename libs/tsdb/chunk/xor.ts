@@ -299,15 +299,13 @@ export function decodeXor(
       const shift = bit & 7;
       const index = bit >>> 3;
       const head = (view.getInt32(index) << shift) | ((view.getUint8(index + 4) << shift) >>> 8);
-      if (head >= 0) {
-        bit += 1;
-        next = head << 1;
-      } else if ((head & 0x40000000) === 0) {
-        let dod = (head >>> 16) & 0x3fff;
-        if (dod > 8192) dod -= 16384;
-        delta += dod;
-        bit += 16;
-        next = head << 16;
+      if (head >>> 30 !== 3) {
+        // 0, or 10 and 14 bits: which of them is as good as random, so nothing branches.
+        const isChanged = head >> 31;
+        delta += (8192 - ((8192 - (head >>> 16)) & 0x3fff)) & isChanged;
+        const used = 1 + (isChanged & 15);
+        bit += used;
+        next = head << used;
       } else if ((head & 0x20000000) === 0) {
         let dod = (head >>> 12) & 0x1ffff;
         if (dod > 65536) dod -= 131072;
