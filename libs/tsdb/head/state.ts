@@ -89,9 +89,9 @@ export class HeadState {
   }
 
   #findKey(): number {
-    const { buffer, view, length } = this.#key;
+    const { view, length } = this.#key;
     this.#hash = this.keys.hashOf(view, 0, length);
-    return this.keys.find(buffer, 0, length, this.#hash);
+    return this.keys.find(view, 0, length, this.#hash);
   }
 
   /** Adds the series of labels that `find` has just not found. */
@@ -130,7 +130,7 @@ export class HeadState {
   }
 
   #added(ref: number, slot: number): number {
-    this.keys.add(this.#key.buffer, 0, this.#key.length, this.#hash);
+    this.keys.add(this.#key.view, 0, this.#key.length, this.#hash);
     this.nextRef = Math.max(this.nextRef, ref + 1);
     return slot;
   }
