@@ -50,7 +50,8 @@ export class HeadSeries {
   count = 0;
   #doubles = new Float64Array(1024 * DOUBLES);
   #words = new Uint32Array(this.#doubles.buffer);
-  refs: Float64Array = new Float64Array(1024);
+  /** Replaced as it grows: not to be kept. */
+  refs: Float64Array<ArrayBuffer> = new Float64Array(1024);
   #labelIds = new Uint32Array(1 << 14);
   #labelsEnd = 0;
   readonly #xor = emptyXorState(new Uint8Array(0));
@@ -422,14 +423,17 @@ export class HeadSeries {
   /** Bytes of the typed arrays, for `cairn_head_arena_bytes`. */
   get bytes(): number {
     return (
-      this.arena.bytes + this.#doubles.byteLength + this.refs.byteLength + this.#labelIds.byteLength + this.full.bytes
+      this.arena.bytes +
+      this.#doubles.byteLength +
+      this.refs.byteLength +
+      this.#labelIds.byteLength +
+      this.full.bytes +
+      this.postings.bytes
     );
   }
 }
 
-function grown(list: Float64Array, length: number): Float64Array<ArrayBuffer> {
-  const larger = new Float64Array(length);
-  // As words: the value words among them may be signalling NaNs.
-  new Uint32Array(larger.buffer).set(new Uint32Array(list.buffer, list.byteOffset, list.length * 2));
-  return larger;
+/** The old memory is given back at once: nobody else has it. */
+function grown(list: Float64Array<ArrayBuffer>, length: number): Float64Array<ArrayBuffer> {
+  return new Float64Array(list.buffer.transfer(length * Float64Array.BYTES_PER_ELEMENT));
 }
