@@ -1,8 +1,7 @@
 /**
  * Series by the bytes of their labels, as a sender writes them: the remote-write encoding of the sorted labels
  * (`0a len 0a len name 12 len value` each) is the key, so that a known series costs a hash and a comparison of
- * bytes, no string. Open addressing, linear probing; the bytes decide, so collisions cost time only, and the seed
- * keeps senders from making them.
+ * bytes, no string. The bytes decide, so that equal hashes cost time only, and the seed keeps senders from making them.
  *
  * The series of a target come one after the other and have most labels in common. So a key is stored as its difference
  * from the last one that is stored whole, where that takes a third of it at most: 35 bytes a series instead of 174
@@ -12,6 +11,7 @@
  */
 import type { Labels } from "#libs/model/labels.ts";
 import type { ByteWriter } from "../encoding/writer.ts";
+import { HashSlots } from "./hash-slots.ts";
 import { isSame, isWhole, type Key, readWhole, writeDifference } from "./key-difference.ts";
 
 const SLAB_BYTES = 1 << 20;
@@ -21,17 +21,10 @@ const PLACE_MASK = (1 << PLACE_BITS) - 1;
 const HEAD_BYTES = 8;
 /** Where keys go from one family of metrics to the next, the next ones are nearer to that key than to the last whole one. */
 const DIFFERENCE_PART = 3;
-/** The table is grown in so many parts, so that no growth of a large one is felt. */
-const PARTS_BITS = 6;
-const PART_SHIFT = 32 - PARTS_BITS;
-
 export class KeyTable {
-  /** Slot + 1 by hash: the upper bits choose the part, the lower the place. */
-  readonly #parts = Array.from({ length: 1 << PARTS_BITS }, () => new Uint32Array(64));
-  readonly #partCounts = new Uint32Array(1 << PARTS_BITS);
-  /** Hash and address of each slot's key. */
-  #slots = new Uint32Array(2 * 1024);
-  #count = 0;
+  readonly #slots = new HashSlots();
+  /** By slot. */
+  #addresses = new Uint32Array(1024);
   readonly #slabs: DataView[] = [];
   #slabEnd = SLAB_BYTES;
   /** The last key that was stored whole. */
@@ -45,18 +38,15 @@ export class KeyTable {
 
   /** The slot of the key `view[from, to)`, or -1. `hash` is `hashOf` of it. */
   find(view: DataView, from: number, to: number, hash: number): number {
-    const table = this.#parts[hash >>> PART_SHIFT]!;
-    const mask = table.length - 1;
-    for (let i = hash & mask; ; i = (i + 1) & mask) {
-      const entry = table[i]!;
-      if (entry === 0) return -1;
-      if (this.#slots[2 * entry - 2] === hash && this.is(entry - 1, view, from, to)) return entry - 1;
-    }
+    const slots = this.#slots;
+    for (let slot = slots.first(hash); slot >= 0; slot = slots.next(hash))
+      if (this.is(slot, view, from, to)) return slot;
+    return -1;
   }
 
   /** Whether the key of `slot` is `view[from, to)`. */
   is(slot: number, view: DataView, from: number, to: number): boolean {
-    const address = this.#slots[2 * slot + 1]!;
+    const address = this.#addresses[slot]!;
     const slab = this.#slabOf(address);
     const at = offsetOf(address);
     if (slab.getUint32(at + 4, true) !== to - from) return false;
@@ -71,13 +61,10 @@ export class KeyTable {
 
   /** Adds the next slot, whose key is `view[from, to)`; slots come in order from 0. */
   add(view: DataView, from: number, to: number, hash: number): void {
-    const slot = this.#count++;
-    if (2 * slot === this.#slots.length) this.#growSlots();
-    this.#slots[2 * slot] = hash;
-    this.#slots[2 * slot + 1] = this.#store(view, from, to);
-    const part = hash >>> PART_SHIFT;
-    if (++this.#partCounts[part]! * 2 > this.#parts[part]!.length) this.#growPart(part);
-    place(this.#parts[part]!, hash, slot);
+    const slot = this.#slots.add(hash);
+    if (slot === this.#addresses.length)
+      this.#addresses = new Uint32Array(this.#addresses.buffer.transfer(2 * this.#addresses.byteLength));
+    this.#addresses[slot] = this.#store(view, from, to);
   }
 
   /** @returns the address. */
@@ -108,12 +95,12 @@ export class KeyTable {
   /** Adds the next slot with the key that `slot` has in another table of the same seed. */
   adopt(other: KeyTable, slot: number): void {
     const { view, from, to } = other.#key(slot);
-    this.add(view, from, to, other.#slots[2 * slot]!);
+    this.add(view, from, to, other.#slots.hashOf(slot));
   }
 
   /** The key of a slot, valid until the next call. */
   #key(slot: number): Key {
-    const address = this.#slots[2 * slot + 1]!;
+    const address = this.#addresses[slot]!;
     const slab = this.#slabOf(address);
     const at = offsetOf(address);
     const length = slab.getUint32(at + 4, true);
@@ -122,17 +109,6 @@ export class KeyTable {
     if (length > this.#scratch.byteLength) this.#scratch = new DataView(new ArrayBuffer(2 * length));
     readWhole(slab, at + HEAD_BYTES, this.#slabOf(whole), offsetOf(whole) + HEAD_BYTES, this.#scratch, length);
     return { view: this.#scratch, from: 0, to: length };
-  }
-
-  #growPart(part: number): void {
-    const old = this.#parts[part]!;
-    const larger = new Uint32Array(old.length * 2);
-    for (let i = 0; i < old.length; i++) if (old[i] !== 0) place(larger, this.#slots[2 * old[i]! - 2]!, old[i]! - 1);
-    this.#parts[part] = larger;
-  }
-
-  #growSlots(): void {
-    this.#slots = new Uint32Array(this.#slots.buffer.transfer(this.#slots.byteLength * 2));
   }
 
   /** Four bytes a step, seeded. `view` lies over the same memory as the key. */
@@ -150,21 +126,13 @@ export class KeyTable {
   }
 
   get bytes(): number {
-    const table = this.#parts.reduce((sum, part) => sum + part.byteLength, 0);
-    return this.#slabs.length * SLAB_BYTES + table + this.#slots.byteLength;
+    return this.#slabs.length * SLAB_BYTES + this.#slots.bytes + this.#addresses.byteLength;
   }
 }
 
 /** In its slab. */
 function offsetOf(address: number): number {
   return (address & PLACE_MASK) << 2;
-}
-
-function place(table: Uint32Array, hash: number, slot: number): void {
-  const mask = table.length - 1;
-  let i = hash & mask;
-  while (table[i] !== 0) i = (i + 1) & mask;
-  table[i] = slot + 1;
 }
 
 /** Writes the key of a label set. */

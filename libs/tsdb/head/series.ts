@@ -39,7 +39,7 @@ export interface OpenChunk {
 }
 
 export class HeadSeries {
-  readonly symbols = new HeadSymbols();
+  readonly symbols: HeadSymbols;
   readonly postings = new HeadPostings();
   readonly full = new FullChunks();
   /** The first slots by labels, as far as series-order.ts has sorted them. Replaced, never written to. */
@@ -56,8 +56,9 @@ export class HeadSeries {
   #labelsEnd = 0;
   readonly #xor = emptyXorState(new Uint8Array(0));
 
-  /** `before`: the state that this one follows; open chunks are shared with it. */
-  constructor(before?: HeadSeries) {
+  /** `seed` is for hashes. `before`: the state that this one follows; open chunks are shared with it. */
+  constructor(seed: number, before?: HeadSeries) {
+    this.symbols = new HeadSymbols(seed);
     this.arena = before?.arena ?? new Arena();
     this.objects = before?.objects ?? new Map<number, OpenChunk>();
   }

@@ -61,7 +61,7 @@ export class HeadState {
   readonly metadata = new MetricMetadata();
   /** Refs that the log has for series known by another. */
   readonly aliases = new Map<number, number>();
-  series: HeadSeries = new HeadSeries();
+  series: HeadSeries;
   keys: KeyTable;
   /** Bounds of in-order samples; `mint` only of what is held. */
   mint = Infinity;
@@ -76,6 +76,7 @@ export class HeadState {
     this.folder = folder;
     this.options = options;
     this.minValidTime = options.minValidTime;
+    this.series = new HeadSeries(options.seed);
     this.keys = new KeyTable(options.seed);
     this.exemplars = new Exemplars(options.exemplarsMax ?? 0, options.outOfOrderMs ?? 0);
     this.files = new HeadChunkFiles(join(folder, "chunks_head"));
