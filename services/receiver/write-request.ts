@@ -105,9 +105,7 @@ export function applyWrite(head: Head, message: Buffer, version: WriteVersion, l
     const problem = parsed.broken.size === 0 ? undefined : parsed.broken.get(i);
     const isEmpty = to === first && histograms.length === 0;
     let slot =
-      problem === undefined && !isEmpty
-        ? head.lookup(bytes, inExtra ? extraView : bodyView, keyFrom, keyTo, previous)
-        : -1;
+      problem === undefined && !isEmpty ? head.lookup(inExtra ? extraView : bodyView, keyFrom, keyTo, previous) : -1;
     if (slot < 0) {
       slot = write.newSeries(readLabels(bytes, keyFrom, keyTo, limits), problem, first, to, histograms);
       if (slot < 0) continue;

@@ -16,34 +16,38 @@ export interface FullChunk {
 /** Length and encoding share a word. */
 const LENGTH_BITS = 29;
 const LENGTH_MASK = (1 << LENGTH_BITS) - 1;
-/** Columns are pages of so many chunks: 300,000 of a start are never copied to a larger place (bench/figures.ts). */
+/** Times are words from a base on, 50 days around the first chunk; of others this is in place of mint: 24 bytes a chunk, not 32. */
+const FAR = 0xffffffff;
+const WORDS = 6;
+/** Chunks are in pages of so many: 300,000 of a start are never copied to a larger place (bench/figures.ts). */
 const PAGE_BITS = 12;
 const PAGE_MASK = (1 << PAGE_BITS) - 1;
 
 export class FullChunks {
-  /** mint and maxt of each. */
-  readonly #times: Float64Array[] = [];
-  /** File, offset, length and encoding, list of those before. */
-  readonly #words: Uint32Array[] = [];
+  /** mint, maxt less mint, file, offset, length and encoding, list of those before. */
+  readonly #pages: Uint32Array[] = [];
+  #base = 0;
+  readonly #far = new Map<number, { readonly mint: number; readonly maxt: number }>();
   count = 0;
 
   /** Adds a chunk in front of a list. @returns the list. */
   add(list: number, { mint, maxt, encoding, file, offset, length }: FullChunk): number {
     const k = this.count++;
+    if (k === 0) this.#base = mint - 2 ** 31;
     const page = k >>> PAGE_BITS;
-    const at = k & PAGE_MASK;
-    if (page === this.#times.length) {
-      this.#times.push(new Float64Array(2 << PAGE_BITS));
-      this.#words.push(new Uint32Array(4 << PAGE_BITS));
+    if (page === this.#pages.length) this.#pages.push(new Uint32Array(WORDS << PAGE_BITS));
+    const words = this.#pages[page]!;
+    const w = WORDS * (k & PAGE_MASK);
+    words[w] = mint - this.#base;
+    words[w + 1] = maxt - mint;
+    if (words[w] === FAR || this.#base + words[w]! !== mint || this.#base + words[w]! + words[w + 1]! !== maxt) {
+      words[w] = FAR;
+      this.#far.set(k, { mint, maxt });
     }
-    const times = this.#times[page]!;
-    const words = this.#words[page]!;
-    times[2 * at] = mint;
-    times[2 * at + 1] = maxt;
-    words[4 * at] = file;
-    words[4 * at + 1] = offset;
-    words[4 * at + 2] = length | (encoding << LENGTH_BITS);
-    words[4 * at + 3] = list;
+    words[w + 2] = file;
+    words[w + 3] = offset;
+    words[w + 4] = length | (encoding << LENGTH_BITS);
+    words[w + 5] = list;
     return k + 1;
   }
 
@@ -68,7 +72,7 @@ export class FullChunks {
   /** The same as places for `mint` and its like, newest first, put into `places`. @returns how many. */
   places(list: number, mint: number, maxt: number, places: number[], until = 0): number {
     let count = 0;
-    for (let i = list; i !== until; i = this.#word(i - 1, 3)) {
+    for (let i = list; i !== until; i = this.#word(i - 1, 5)) {
       const k = i - 1;
       if (this.maxt(k) < mint) break;
       if (this.mint(k) <= maxt) places[count++] = k;
@@ -79,39 +83,41 @@ export class FullChunks {
   /** mint of the oldest chunk of the list that reaches `from`; `otherwise` when there is none. */
   oldestMint(list: number, from: number, otherwise: number): number {
     let first = otherwise;
-    for (let i = list; i !== 0 && this.maxt(i - 1) >= from; i = this.#word(i - 1, 3)) first = this.mint(i - 1);
+    for (let i = list; i !== 0 && this.maxt(i - 1) >= from; i = this.#word(i - 1, 5)) first = this.mint(i - 1);
     return first;
   }
 
   mint(k: number): number {
-    return this.#times[k >>> PAGE_BITS]![2 * (k & PAGE_MASK)]!;
+    const from = this.#word(k, 0);
+    return from === FAR ? this.#far.get(k)!.mint : this.#base + from;
   }
 
   maxt(k: number): number {
-    return this.#times[k >>> PAGE_BITS]![2 * (k & PAGE_MASK) + 1]!;
+    const from = this.#word(k, 0);
+    return from === FAR ? this.#far.get(k)!.maxt : this.#base + from + this.#word(k, 1);
   }
 
   file(k: number): number {
-    return this.#word(k, 0);
+    return this.#word(k, 2);
   }
 
   offset(k: number): number {
-    return this.#word(k, 1);
+    return this.#word(k, 3);
   }
 
   length(k: number): number {
-    return this.#word(k, 2) & LENGTH_MASK;
+    return this.#word(k, 4) & LENGTH_MASK;
   }
 
   encoding(k: number): number {
-    return this.#word(k, 2) >>> LENGTH_BITS;
+    return this.#word(k, 4) >>> LENGTH_BITS;
   }
 
   #word(k: number, column: number): number {
-    return this.#words[k >>> PAGE_BITS]![4 * (k & PAGE_MASK) + column]!;
+    return this.#pages[k >>> PAGE_BITS]![WORDS * (k & PAGE_MASK) + column]!;
   }
 
   get bytes(): number {
-    return this.#times.length * (32 << PAGE_BITS);
+    return this.#pages.length * ((4 * WORDS) << PAGE_BITS);
   }
 }

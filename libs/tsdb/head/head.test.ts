@@ -103,13 +103,8 @@ describe("append", () => {
         ["3", -1],
       ] as const) {
         const bytes = key(value);
-        const slot = head.lookup(
-          bytes,
-          new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
-          0,
-          bytes.length,
-          previous,
-        );
+        const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+        const slot = head.lookup(view, 0, bytes.length, previous);
         expect(slot, value).toBe(want);
         previous = slot;
       }

@@ -141,14 +141,14 @@ export class Head implements PostingsSource {
   }
 
   /**
-   * The slot of the series whose key is `bytes[from, to)`, or -1. `predicted` is the slot looked up before it: senders
+   * The slot of the series whose key is `view[from, to)`, or -1. `predicted` is the slot looked up before it: senders
    * repeat their order, so the series that followed it last time is tried first, 50 ns instead of 180.
    */
-  lookup(bytes: Buffer, view: DataView, from: number, to: number, predicted: number): number {
+  lookup(view: DataView, from: number, to: number, predicted: number): number {
     const { keys } = this.#state;
     const guess = predicted >= 0 ? this.#predicted[predicted]! - 1 : -1;
-    if (guess >= 0 && keys.is(guess, bytes, from, to)) return guess;
-    const slot = keys.find(bytes, from, to, keys.hashOf(view, from, to));
+    if (guess >= 0 && keys.is(guess, view, from, to)) return guess;
+    const slot = keys.find(view, from, to, keys.hashOf(view, from, to));
     if (slot >= 0 && predicted >= 0) this.#predicted[predicted] = slot + 1;
     return slot;
   }

@@ -39,7 +39,7 @@ export interface OpenChunk {
 }
 
 export class HeadSeries {
-  readonly symbols = new HeadSymbols();
+  readonly symbols: HeadSymbols;
   readonly postings = new HeadPostings();
   readonly full = new FullChunks();
   /** The first slots by labels, as far as series-order.ts has sorted them. Replaced, never written to. */
@@ -50,13 +50,15 @@ export class HeadSeries {
   count = 0;
   #doubles = new Float64Array(1024 * DOUBLES);
   #words = new Uint32Array(this.#doubles.buffer);
-  refs: Float64Array = new Float64Array(1024);
+  /** Replaced as it grows: not to be kept. */
+  refs: Float64Array<ArrayBuffer> = new Float64Array(1024);
   #labelIds = new Uint32Array(1 << 14);
   #labelsEnd = 0;
   readonly #xor = emptyXorState(new Uint8Array(0));
 
-  /** `before`: the state that this one follows; open chunks are shared with it. */
-  constructor(before?: HeadSeries) {
+  /** `seed` is for hashes. `before`: the state that this one follows; open chunks are shared with it. */
+  constructor(seed: number, before?: HeadSeries) {
+    this.symbols = new HeadSymbols(seed);
     this.arena = before?.arena ?? new Arena();
     this.objects = before?.objects ?? new Map<number, OpenChunk>();
   }
@@ -422,14 +424,17 @@ export class HeadSeries {
   /** Bytes of the typed arrays, for `cairn_head_arena_bytes`. */
   get bytes(): number {
     return (
-      this.arena.bytes + this.#doubles.byteLength + this.refs.byteLength + this.#labelIds.byteLength + this.full.bytes
+      this.arena.bytes +
+      this.#doubles.byteLength +
+      this.refs.byteLength +
+      this.#labelIds.byteLength +
+      this.full.bytes +
+      this.postings.bytes
     );
   }
 }
 
-function grown(list: Float64Array, length: number): Float64Array<ArrayBuffer> {
-  const larger = new Float64Array(length);
-  // As words: the value words among them may be signalling NaNs.
-  new Uint32Array(larger.buffer).set(new Uint32Array(list.buffer, list.byteOffset, list.length * 2));
-  return larger;
+/** The old memory is given back at once: nobody else has it. */
+function grown(list: Float64Array<ArrayBuffer>, length: number): Float64Array<ArrayBuffer> {
+  return new Float64Array(list.buffer.transfer(length * Float64Array.BYTES_PER_ELEMENT));
 }

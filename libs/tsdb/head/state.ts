@@ -61,7 +61,7 @@ export class HeadState {
   readonly metadata = new MetricMetadata();
   /** Refs that the log has for series known by another. */
   readonly aliases = new Map<number, number>();
-  series: HeadSeries = new HeadSeries();
+  series: HeadSeries;
   keys: KeyTable;
   /** Bounds of in-order samples; `mint` only of what is held. */
   mint = Infinity;
@@ -76,6 +76,7 @@ export class HeadState {
     this.folder = folder;
     this.options = options;
     this.minValidTime = options.minValidTime;
+    this.series = new HeadSeries(options.seed);
     this.keys = new KeyTable(options.seed);
     this.exemplars = new Exemplars(options.exemplarsMax ?? 0, options.outOfOrderMs ?? 0);
     this.files = new HeadChunkFiles(join(folder, "chunks_head"));
@@ -89,9 +90,9 @@ export class HeadState {
   }
 
   #findKey(): number {
-    const { buffer, view, length } = this.#key;
+    const { view, length } = this.#key;
     this.#hash = this.keys.hashOf(view, 0, length);
-    return this.keys.find(buffer, 0, length, this.#hash);
+    return this.keys.find(view, 0, length, this.#hash);
   }
 
   /** Adds the series of labels that `find` has just not found. */
@@ -130,7 +131,7 @@ export class HeadState {
   }
 
   #added(ref: number, slot: number): number {
-    this.keys.add(this.#key.buffer, 0, this.#key.length, this.#hash);
+    this.keys.add(this.#key.view, 0, this.#key.length, this.#hash);
     this.nextRef = Math.max(this.nextRef, ref + 1);
     return slot;
   }
