@@ -7,7 +7,7 @@ import { listBuckets } from "#libs/model/native-histogram/bounds.ts";
 import type { Analysis } from "#libs/promql/explain.ts";
 import type { QueryResult, QueryValue, RawSeries } from "#libs/promql/engine.ts";
 import { ABSENT, FLOAT, HISTOGRAM, histogramAt, type Steps, stepTime, type Tile } from "#libs/promql/tile.ts";
-import { formatScalarTimestamp, formatTimestamp, JsonWriter } from "./json-writer.ts";
+import { formatScalarTimestamp, formatTimestamp, JsonWriter, type Texts, textsOf } from "./json-writer.ts";
 
 const NOTES_SHOWN_MAX = 10;
 
@@ -129,7 +129,7 @@ function* writeMatrix(
   options: ResultOptions,
   warnings: string[],
 ): Generator<undefined> {
-  const stamps = Array.from({ length: steps.count }, (_, i) => Buffer.from(`[${formatTimestamp(stepTime(steps, i))},`));
+  const stamps = textsOf(Array.from({ length: steps.count }, (_, i) => `[${formatTimestamp(stepTime(steps, i))},`));
   out.expect(tile.labels.length * steps.count * POINT_BYTES);
   let written = 0;
   for (let s = 0; s < tile.labels.length; s++) {
@@ -137,24 +137,32 @@ function* writeMatrix(
     if (truncate(options, written, warnings)) return;
     out.raw(written++ === 0 ? '{"metric":' : ',{"metric":');
     out.labels(tile.labels[s]!);
-    writePoints(out, tile, s * steps.count, stamps, FLOAT);
-    if (tile.histograms !== undefined) writePoints(out, tile, s * steps.count, stamps, HISTOGRAM);
+    const from = s * steps.count;
+    if (hasFloats(tile.present, from, from + steps.count)) {
+      out.raw(',"values":[');
+      out.floats(stamps, tile.present, tile.values, from);
+      out.char(CLOSE);
+    }
+    if (tile.histograms !== undefined) writeHistograms(out, tile, from, stamps);
     out.char(BRACE);
   }
 }
 
-/** The points of one kind, if there are any: `,"values":[[t,"v"],…]` or `,"histograms":[[t,{…}],…]`. */
-function writePoints(out: JsonWriter, tile: Tile, from: number, stamps: readonly Buffer[], kind: number): void {
-  const { present, values } = tile;
+function hasFloats(present: Uint8Array, from: number, to: number): boolean {
+  for (let i = from; i < to; i++) if (present[i] === FLOAT) return true;
+  return false;
+}
+
+/** The points that are histograms, if there are any: `,"histograms":[[t,{…}],…]`. */
+function writeHistograms(out: JsonWriter, tile: Tile, from: number, { words, ends }: Texts): void {
   let first = true;
-  for (let i = 0; i < stamps.length; i++) {
-    if (present[from + i] !== kind) continue;
-    if (first) out.raw(kind === FLOAT ? ',"values":[' : ',"histograms":[');
+  for (let i = 0, start = 0; i < ends.length; start = ends[i++]!) {
+    if (tile.present[from + i] !== HISTOGRAM) continue;
+    if (first) out.raw(',"histograms":[');
     else out.char(COMMA);
     first = false;
-    out.bytes(stamps[i]!);
-    if (kind === FLOAT) out.sampleValue(values[from + i]!);
-    else writeHistogram(out, histogramAt(tile, from + i));
+    out.bytes(new Uint8Array(words.buffer, words.byteOffset + start, ends[i]! - start));
+    writeHistogram(out, histogramAt(tile, from + i));
     out.char(CLOSE);
   }
   if (!first) out.char(CLOSE);
