@@ -14,3 +14,53 @@ export function mapped<A, B>(items: AsyncIterable<A>, change: (item: A) => B): A
     },
   };
 }
+
+/**
+ * The items of a stream that is opened when the first is asked for. `close` runs once, when it has ended, failed or is
+ * left; not when nothing was asked for. As a generator that hands items on, which makes three promises for each and three
+ * for the end, but for this: items are asked for one at a time.
+ */
+export function opening<T>(
+  open: () => AsyncIterable<T> | Promise<AsyncIterable<T>>,
+  close: () => void = () => undefined,
+): AsyncIterableIterator<T> {
+  let iterator: AsyncIterator<T> | undefined;
+  let asked: Promise<IteratorResult<T>> | undefined;
+  let isClosed = false;
+  const end = (): void => {
+    if (!isClosed) close();
+    isClosed = true;
+  };
+  const look = (result: IteratorResult<T>): IteratorResult<T> => {
+    if (result.done === true) end();
+    return result;
+  };
+  const fail = (error: unknown): never => {
+    end();
+    throw error;
+  };
+  const first = async (): Promise<IteratorResult<T>> => {
+    iterator = (await open())[Symbol.asyncIterator]();
+    return iterator.next();
+  };
+  return {
+    next() {
+      if (isClosed) return Promise.resolve({ done: true, value: undefined });
+      return (asked = (iterator === undefined ? first() : iterator.next()).then(look, fail));
+    },
+    async return() {
+      // What is under way is left when it is there.
+      await asked?.catch(() => undefined);
+      try {
+        if (!isClosed) await iterator?.return?.();
+      } finally {
+        if (asked !== undefined) end();
+        isClosed = true;
+      }
+      return { done: true, value: undefined };
+    },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
+}

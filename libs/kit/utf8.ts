@@ -10,6 +10,14 @@ export function compareUtf8(a: string, b: string): number {
   return a.length - b.length;
 }
 
+/**
+ * Sorts in place by UTF-8 bytes. Without units from the surrogates on both orders are one: the engine's own takes half
+ * the time of a sort that calls back.
+ */
+export function sortUtf8(texts: string[]): string[] {
+  return texts.some((text) => /[\uD800-\uFFFF]/.test(text)) ? texts.sort(compareUtf8) : texts.sort();
+}
+
 function rank(unit: number): number {
   return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
 }

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { RE2JS } from "re2js";
 import { describe, expect, test } from "vitest";
-import { compareUtf8 } from "#libs/kit/utf8.ts";
+import { compareUtf8, sortUtf8 } from "#libs/kit/utf8.ts";
 import { formatE, formatG, formatPlain, formatValue, parseGoFloat } from "./float.ts";
 import { compareLabels, formatLabels, labelsFrom, labelsKey, withLabel } from "./labels.ts";
 import { compileAnchored, createMatcher } from "./matcher.ts";
@@ -15,6 +15,17 @@ test("strings order as their UTF-8 bytes", () => {
     }),
   );
   expect(compareUtf8("\uFFFD", "\u{1F600}")).toBeLessThan(0);
+});
+
+test("texts are sorted as their UTF-8 bytes", () => {
+  const text = fc.oneof(fc.string({ unit: "grapheme", maxLength: 3 }), fc.string({ maxLength: 3 }));
+  const inBytes = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
+  fc.assert(
+    fc.property(fc.array(text), (texts) => {
+      expect(sortUtf8([...texts])).toEqual(texts.toSorted(inBytes));
+    }),
+  );
+  expect(sortUtf8(["\u{1F600}", "\uFFFD"])).toEqual(["\uFFFD", "\u{1F600}"]);
 });
 
 describe("labels", () => {

@@ -4,7 +4,8 @@
  * A store that fails fails the request, or becomes a warning that names it when partial response is on (D10).
  */
 import { messageOf, UnavailableError } from "#libs/kit/errors.ts";
-import { compareUtf8 } from "#libs/kit/utf8.ts";
+import { opening } from "#libs/kit/mapped.ts";
+import { sortUtf8 } from "#libs/kit/utf8.ts";
 import { type Labels, labelValue } from "#libs/model/labels.ts";
 import { createMatcher, type MatcherSpec } from "#libs/model/matcher.ts";
 import { mergeItems } from "./merge-items.ts";
@@ -70,13 +71,13 @@ export class ProxyStore implements Store {
     );
   }
 
-  async *series(request: SeriesRequest, signal: AbortSignal): AsyncGenerator<StoreItem> {
-    const stores = await this.#candidates(request);
-    if (stores.length === 0) return;
-    const streams = dividedBlocks(request, stores).map(([store, own]) => guarded(store, own, signal));
-    const merged = mergeItems(streams);
-    if (request.limit === 0) yield* merged;
-    else yield* limited(merged, request.limit);
+  series(request: SeriesRequest, signal: AbortSignal): AsyncIterableIterator<StoreItem> {
+    return opening(async () => {
+      const stores = await this.#candidates(request);
+      const streams = dividedBlocks(request, stores).map(([store, own]) => guarded(store, own, signal));
+      const merged = mergeItems(streams);
+      return request.limit === 0 ? merged : limited(merged, request.limit);
+    });
   }
 
   async labelNames(request: LabelRequest, signal: AbortSignal): Promise<LabelAnswer> {
@@ -129,11 +130,12 @@ export function joinAnswers(answers: readonly LabelAnswer[], limit: number): Lab
   };
 }
 
-/** The texts of all lists in UTF-8 order, each once. */
+/** The texts of all lists, each of which has them once, in UTF-8 order, each once. */
 export function sortedUnion(lists: readonly Iterable<string>[]): string[] {
+  if (lists.length === 1) return sortUtf8([...lists[0]!]);
   const all = new Set<string>();
   for (const list of lists) for (const text of list) all.add(text);
-  return [...all].sort(compareUtf8);
+  return sortUtf8([...all]);
 }
 
 /** A bad request is bad for every store, and cancelling is no store's fault. */

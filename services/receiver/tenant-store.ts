@@ -6,6 +6,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Env } from "#libs/kit/env.ts";
+import { opening } from "#libs/kit/mapped.ts";
 import { CorruptionError } from "#libs/kit/errors.ts";
 import type { Labels } from "#libs/model/labels.ts";
 import type { Matcher, MatcherSpec } from "#libs/model/matcher.ts";
@@ -373,24 +374,31 @@ export class TenantStore implements Store {
     return this.head.mint <= maxt && this.head.maxt >= mint;
   }
 
-  async *series(request: SeriesRequest, signal: AbortSignal): AsyncGenerator<StoreItem> {
+  series(request: SeriesRequest, signal: AbortSignal): AsyncIterableIterator<StoreItem> {
+    let unpin = (): void => undefined;
+    return opening(
+      () => {
+        // What is cut between the choice of blocks and the first look into the head stays in the head for so long.
+        unpin = this.head.pin();
+        return this.#items(request, unpin, signal);
+      },
+      () => unpin(),
+    );
+  }
+
+  /** `looked` is called once the head was looked into. */
+  #items(request: SeriesRequest, looked: () => void, signal: AbortSignal): AsyncIterable<StoreItem> {
     const { mint, maxt } = request;
-    // What is cut between the choice of blocks and the first look into the head stays in the head for so long.
-    const unpin = this.head.pin();
-    try {
-      const parts = this.#blocks.inRange(mint, maxt, request.heldBlocks).map(({ reader, meta }) => ({
-        items: sourceItems(blockSource(reader), this.external, request, signal),
-        mint: meta.minTime,
-        maxt: meta.maxTime - 1,
-      }));
-      if (this.#isHeadIn(mint, maxt)) {
-        const items = onFirst(sourceItems(this.head, this.external, request, signal), unpin);
-        parts.push({ items, mint: this.head.mint, maxt: this.head.maxt });
-      }
-      if (parts.length > 0) yield* mergeParts(parts, request.skipChunks);
-    } finally {
-      unpin();
+    const parts = this.#blocks.inRange(mint, maxt, request.heldBlocks).map(({ reader, meta }) => ({
+      items: sourceItems(blockSource(reader), this.external, request, signal),
+      mint: meta.minTime,
+      maxt: meta.maxTime - 1,
+    }));
+    if (this.#isHeadIn(mint, maxt)) {
+      const items = onEach(sourceItems(this.head, this.external, request, signal), looked);
+      parts.push({ items, mint: this.head.mint, maxt: this.head.maxt });
     }
+    return mergeParts(parts, request.skipChunks);
   }
 
   async labelNames(request: LabelRequest, signal: AbortSignal): Promise<LabelAnswer> {
@@ -460,11 +468,17 @@ async function eachOf<T>(items: readonly T[], work: (item: T) => Promise<void>):
   if (failures.length > 0) throw failures[0];
 }
 
-/** Calls `then` once the first item is there, or there is none. */
-async function* onFirst(items: AsyncIterable<StoreItem>, then: () => void): AsyncGenerator<StoreItem> {
-  for await (const item of items) {
+/** Calls `then` at each item and at the end. */
+function onEach(items: AsyncIterable<StoreItem>, then: () => void): AsyncIterable<StoreItem> {
+  const iterator = items[Symbol.asyncIterator]();
+  const told = (result: IteratorResult<StoreItem>): IteratorResult<StoreItem> => {
     then();
-    yield item;
-  }
-  then();
+    return result;
+  };
+  return {
+    [Symbol.asyncIterator]: () => ({
+      next: () => iterator.next().then(told),
+      return: async () => (await iterator.return?.()) ?? { done: true, value: undefined },
+    }),
+  };
 }
