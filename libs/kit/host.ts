@@ -58,7 +58,7 @@ export function peerOf(host: () => Host | undefined, name: string): Peer {
   };
   return {
     isLocal: false,
-    async call<R>(...args: Parameters<Peer["call"]>): Promise<R> {
+    call<R>(...args: Parameters<Peer["call"]>): Promise<R> {
       return peer().call<R>(...args);
     },
     stream<R>(...args: Parameters<Peer["stream"]>): AsyncIterable<R> {

@@ -119,7 +119,7 @@ export class PrometheusApi {
     }
   }
 
-  async #route(request: ApiRequest, params: Params, signal: AbortSignal): Promise<ApiResponse> {
+  #route(request: ApiRequest, params: Params, signal: AbortSignal): ApiResponse | Promise<ApiResponse> {
     const { path } = request;
     const values = /^label\/([^/]+)\/values$/.exec(path);
     if (values !== null) return this.#labelValues(decodeName(values[1]!), request, params, signal);
@@ -195,7 +195,7 @@ export class PrometheusApi {
     }
   }
 
-  async #query(request: ApiRequest, params: Params, signal: AbortSignal): Promise<ApiResponse> {
+  #query(request: ApiRequest, params: Params, signal: AbortSignal): Promise<ApiResponse> {
     const limit = params.limit();
     const timeMs = params.optionalTime("time", this.#options.now());
     const range = { startMs: timeMs, endMs: timeMs, stepMs: 0 };
@@ -204,7 +204,7 @@ export class PrometheusApi {
     );
   }
 
-  async #queryRange(request: ApiRequest, params: Params, signal: AbortSignal): Promise<ApiResponse> {
+  #queryRange(request: ApiRequest, params: Params, signal: AbortSignal): Promise<ApiResponse> {
     const limit = params.limit();
     const range = rangeOf(params);
     return this.#answer(request, params, range, limit, signal, (text, storage, options) =>

@@ -114,11 +114,10 @@ export const start: StartComponent<EvaluateConfig> = async (config, context) => 
   return {
     ...storeBytesHandlers(proxy),
     async http(request: ApiRequest, signal) {
-      const end = metrics.duration.startTimer({
-        handler: request.path.startsWith("label/") ? "label_values" : request.path.slice(0, 40),
-      });
+      const startedAt = performance.now();
       const response = await gate.run(() => api.handle(request, signal), signal).catch(errorResponse);
-      end();
+      const handler = request.path.startsWith("label/") ? "label_values" : request.path.slice(0, 40);
+      metrics.duration.observe({ handler }, (performance.now() - startedAt) / 1000);
       metrics.responses.inc({ code: String(response.status) });
       return response;
     },

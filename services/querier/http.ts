@@ -12,13 +12,17 @@ export interface QueryRoutes {
   readonly corsOrigin: string;
 }
 
+/** Of answers that are sent as text. */
+const TEXT_BYTES_MAX = 1 << 14;
+
 export function addQueryRoutes(app: FastifyInstance, querier: Peer, config: QueryRoutes): void {
   addFormParser(app);
+  const cors = corsHeaders(config);
   for (const prefix of ["/api/v1/", "/prometheus/api/v1/"]) {
     const handler = (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> =>
-      answer(request, reply, querier, config, prefix);
+      answer(request, reply, querier, config, prefix, cors);
     app.route({ method: ["GET", "POST"], url: `${prefix}*`, handler });
-    app.options(`${prefix}*`, (_request, reply) => cors(reply, config).code(204).send());
+    app.options(`${prefix}*`, (_request, reply) => reply.headers(cors).code(204).send());
   }
   app.setNotFoundHandler((_request, reply) =>
     reply.code(404).type("text/plain; charset=utf-8").send("404 page not found\n"),
@@ -31,15 +35,13 @@ export function addQueryRoutes(app: FastifyInstance, querier: Peer, config: Quer
   );
 }
 
-function cors(reply: FastifyReply, config: QueryRoutes): FastifyReply {
-  if (config.corsOrigin === "") return reply;
-  return reply
-    .header("access-control-allow-origin", config.corsOrigin)
-    .header("access-control-allow-methods", "GET, POST, OPTIONS")
-    .header(
-      "access-control-allow-headers",
-      "Accept, Authorization, Content-Type, Origin, X-Scope-OrgID, THANOS-TENANT",
-    );
+function corsHeaders({ corsOrigin }: QueryRoutes): Readonly<Record<string, string>> {
+  if (corsOrigin === "") return {};
+  return {
+    "access-control-allow-origin": corsOrigin,
+    "access-control-allow-methods": "GET, POST, OPTIONS",
+    "access-control-allow-headers": "Accept, Authorization, Content-Type, Origin, X-Scope-OrgID, THANOS-TENANT",
+  };
 }
 
 async function answer(
@@ -48,13 +50,14 @@ async function answer(
   querier: Peer,
   config: QueryRoutes,
   prefix: string,
+  cors: Readonly<Record<string, string>>,
 ): Promise<FastifyReply> {
   const gone = new AbortController();
   let response: ApiResponse | undefined;
   reply.raw.once("close", () => {
     if (!reply.raw.writableFinished) gone.abort();
     // Megabytes that would wait for the collector, and call it.
-    else response?.body.buffer.transfer(0);
+    else if (response !== undefined && response.body.length > TEXT_BYTES_MAX) response.body.buffer.transfer(0);
   });
   try {
     const url = request.raw.url ?? "";
@@ -70,9 +73,13 @@ async function answer(
   } catch (error) {
     response = errorResponse(error);
   }
-  const { body } = response;
-  return cors(reply, config)
-    .code(response.status)
-    .headers(response.headers)
-    .send(Buffer.from(body.buffer, body.byteOffset, body.byteLength));
+  const { status, body } = response;
+  const headers = { ...cors, ...response.headers };
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+  if (bytes.length > TEXT_BYTES_MAX) return reply.code(status).headers(headers).send(bytes);
+  // Past fastify, each byte a character: Node sends a string with its head at once, a buffer as a second part. 15 µs of
+  // 500 (bench/small.ts).
+  const { raw } = reply.hijack();
+  raw.writeHead(status, { ...headers, "content-length": bytes.length }).end(bytes.toString("latin1"), "latin1");
+  return reply;
 }

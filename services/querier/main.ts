@@ -48,10 +48,11 @@ export async function openQueryHttp(
     allReady,
     FORM_BYTES_MAX,
   );
-  server.app.addHook("onRequest", async (request, reply) => {
+  server.app.addHook("onRequest", (request, reply, done) => {
     // Probes and metrics answer from the first moment, queries once their data can be reached.
     if (host === undefined && request.url.includes("/api/"))
-      await reply.code(503).type("text/plain").send("not ready: stores are being opened\n");
+      void reply.code(503).type("text/plain").send("not ready: stores are being opened\n");
+    else done();
   });
   const peer = (name: string): Peer => peerOf(() => host, name);
   addQueryRoutes(server.app, peer("querier"), config);
