@@ -138,7 +138,7 @@ export class JsonWriter {
         this.#reserve(end - start + 4);
         if (any) this.#bytes[this.#length++] = COMMA;
         any = true;
-        // By words, the last with bytes of what follows: 20 ns instead of 50 by bytes (bench/json-matrix.ts).
+        // By words, the last with bytes of what follows: 20 ns instead of 50 by bytes.
         const view = (this.#view ??= viewOf(this.#bytes));
         for (let k = start, at = this.#length; k < end; k += 4, at += 4) view.setInt32(at, words.getInt32(k));
         this.#length += end - start;
