@@ -18,7 +18,7 @@ export interface SeriesSource {
   views?(query: SeriesQuery, signal: AbortSignal): AsyncIterable<SeriesView>;
   /** Names of all labels, in any order. */
   labelNames(): readonly string[];
-  /** Values of a label, in any order. */
+  /** Values of a label, each once, in any order. */
   values(name: string): readonly string[];
   /** Values of a label that matching series have, where that is known without reading series. */
   valuesOf?(name: string, matchers: readonly Matcher[]): Promise<readonly string[]>;
@@ -87,29 +87,25 @@ export async function sourceLabelNames(
   return names;
 }
 
-/** Values of one label of matching series. */
+/** Values of one label of matching series, each once, in any order. */
 export async function sourceLabelValues(
   source: SeriesSource,
   external: Labels,
   name: string,
   request: LabelRequest,
   signal: AbortSignal,
-): Promise<Set<string>> {
-  const values = new Set<string>();
-  if (request.withoutLabels.includes(name)) return values;
+): Promise<Iterable<string>> {
+  if (request.withoutLabels.includes(name)) return [];
   const matchers = splitMatchers(request.matchers, external);
-  if (matchers === undefined) return values;
+  if (matchers === undefined) return [];
   const fixed = labelValue(external, name);
   if (fixed !== "") {
     const any = await eachSeries(source, matchers, { ...request, limit: 1 }, signal, () => undefined);
-    if (any) values.add(fixed);
-    return values;
+    return any ? [fixed] : [];
   }
-  if (matchers.length === 0) {
-    for (const value of source.values(name)) values.add(value);
-    return values;
-  }
-  if (source.valuesOf !== undefined) return new Set(await source.valuesOf(name, matchers));
+  if (matchers.length === 0) return source.values(name);
+  if (source.valuesOf !== undefined) return source.valuesOf(name, matchers);
+  const values = new Set<string>();
   await eachSeries(source, matchers, request, signal, (labels) => {
     const value = labelValue(labels, name);
     if (value !== "") values.add(value);

@@ -138,7 +138,8 @@ export class StoreSource implements DataSource {
   async series(query: LabelQuery, options: SourceOptions, signal: AbortSignal): Promise<Answer<readonly Labels[]>> {
     const warnings = new Set<string>();
     const found: Labels[] = [];
-    for (const request of this.#labelRequests(query, options)) {
+    const requests = this.#labelRequests(query, options);
+    for (const request of requests) {
       const reader = new FrameReader();
       for await (const item of this.#store.series({ ...request, skipChunks: true, views: true }, signal)) {
         if (item.kind === "warning") warnings.add(item.text);
@@ -151,7 +152,7 @@ export class StoreSource implements DataSource {
         }
       }
     }
-    found.sort(compareLabels);
+    if (requests.length > 1) found.sort(compareLabels);
     // The same from several selectors, or from one frame and the next.
     const values = found.filter((labels, i) => i === 0 || !equalLabels(found[i - 1]!, labels));
     return { values, warnings: [...warnings] };

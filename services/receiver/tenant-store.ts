@@ -233,7 +233,16 @@ export class TenantStore implements Store {
         const tookMs = Math.round(performance.now() - startedAt);
         const from = sources.map(({ meta }) => meta.ulid);
         this.#env.log.info(
-          { block: ulid, store: this.name, minTime, maxTime, ...stats, level: compaction.level, from, tookMs },
+          {
+            block: ulid,
+            store: this.name,
+            minTime,
+            maxTime,
+            ...stats,
+            compactionLevel: compaction.level,
+            from,
+            tookMs,
+          },
           "blocks merged",
         );
         return true;

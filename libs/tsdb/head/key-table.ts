@@ -9,6 +9,7 @@
  *
  *   address of the whole key u32, its own if it is that │ length u32 │ key or difference │ up to the next word
  */
+import { LimitError } from "#libs/kit/errors.ts";
 import type { Labels } from "#libs/model/labels.ts";
 import type { ByteWriter } from "../encoding/writer.ts";
 import { HashSlots } from "./hash-slots.ts";
@@ -18,9 +19,11 @@ const SLAB_BYTES = 1 << 20;
 /** Addresses are in words: a slab's number, then the place in it, of which these bits. */
 const PLACE_BITS = 18;
 const PLACE_MASK = (1 << PLACE_BITS) - 1;
+const SLABS_MAX = 2 ** (32 - PLACE_BITS);
 const HEAD_BYTES = 8;
 /** Where keys go from one family of metrics to the next, the next ones are nearer to that key than to the last whole one. */
 const DIFFERENCE_PART = 3;
+
 export class KeyTable {
   readonly #slots = new HashSlots();
   /** By slot. */
@@ -59,18 +62,24 @@ export class KeyTable {
     return this.#slabs[address >>> PLACE_BITS]!;
   }
 
-  /** Adds the next slot, whose key is `view[from, to)`; slots come in order from 0. */
+  /**
+   * Adds the next slot, whose key is `view[from, to)`; slots come in order from 0.
+   *
+   * @throws LimitError, and nothing changes.
+   */
   add(view: DataView, from: number, to: number, hash: number): void {
+    const address = this.#store(view, from, to);
     const slot = this.#slots.add(hash);
     if (slot === this.#addresses.length)
       this.#addresses = new Uint32Array(this.#addresses.buffer.transfer(2 * this.#addresses.byteLength));
-    this.#addresses[slot] = this.#store(view, from, to);
+    this.#addresses[slot] = address;
   }
 
   /** @returns the address. */
   #store(view: DataView, from: number, to: number): number {
     const length = to - from;
     if (this.#slabEnd + HEAD_BYTES + length > SLAB_BYTES) {
+      if (this.#slabs.length === SLABS_MAX) throw new LimitError("the head's label sets have reached 16 GiB");
       this.#slabs.push(new DataView(new ArrayBuffer(Math.max(SLAB_BYTES, HEAD_BYTES + length))));
       this.#slabEnd = 0;
     }

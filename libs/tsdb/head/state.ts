@@ -97,7 +97,8 @@ export class HeadState {
 
   /** Adds the series of labels that `find` has just not found. */
   add(ref: number, labels: Labels): number {
-    return this.#added(ref, this.series.add(ref, labels));
+    this.#addKey(ref);
+    return this.series.add(ref, labels);
   }
 
   /**
@@ -127,13 +128,15 @@ export class HeadState {
       return known >= 0 ? known : this.add(ref, labels);
     }
     const known = this.#findKey();
-    return known >= 0 ? known : this.#added(ref, this.series.addIds(ref, found));
+    if (known >= 0) return known;
+    this.#addKey(ref);
+    return this.series.addIds(ref, found);
   }
 
-  #added(ref: number, slot: number): number {
+  /** Of the series that is added next: where there is no room for its key, nothing has changed. */
+  #addKey(ref: number): void {
     this.keys.add(this.#key.view, 0, this.#key.length, this.#hash);
     this.nextRef = Math.max(this.nextRef, ref + 1);
-    return slot;
   }
 
   /** Appends a sample later than the last of its series. */
