@@ -168,7 +168,8 @@ function body(program: string, isNew: boolean): void {
     cairn = await startCairn(join(path, "cairn"), [
       "--tsdb.retention=100y",
       `--enable-feature=${ALL_FEATURES}`,
-      "--receive.ingest-thread=own",
+      // Odd seeds read views, even ones frames.
+      `--receive.ingest-thread=${SEED % 2 === 0 ? "own" : "main"}`,
     ]);
     await until("Prometheus is ready", async () =>
       (await fetch(`${base}/-/ready`).catch(() => undefined))?.ok === true ? true : undefined,
