@@ -49,6 +49,7 @@ function program(name: string, folder: string, port: number, writePort: number):
     const flags = [
       // As the `cairn` script starts it.
       "--initial-old-space-size=32",
+      "--max-semi-space-size=4",
       MAIN,
       "all",
       `--data-dir=${folder}`,
