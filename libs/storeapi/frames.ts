@@ -6,7 +6,7 @@ import { compareLabels, dropLabels, equalLabels, type Labels, withLabel } from "
 import type { Chunk } from "#libs/tsdb/chunk/encoding.ts";
 import { FRAME_BYTES, FRAME_SERIES } from "#libs/tsdb/select.ts";
 import { FrameBuilder, FrameReader, type SeriesFrame } from "#libs/tsdb/series/frame.ts";
-import type { StoreItem } from "./store.ts";
+import type { SeriesItem, StoreItem } from "./store.ts";
 import { LabelAdder } from "./label-adder.ts";
 
 export function frameItem(frame: SeriesFrame): StoreItem {
@@ -14,7 +14,7 @@ export function frameItem(frame: SeriesFrame): StoreItem {
 }
 
 /** What has come as a view, too, as a frame. */
-export function frameOf(item: Exclude<StoreItem, { readonly kind: "warning" }>): SeriesFrame {
+export function frameOf(item: SeriesItem): SeriesFrame {
   return item.kind === "view" ? item.view.toFrame() : item.frame;
 }
 

@@ -3,7 +3,7 @@ import { compareUtf8 } from "#libs/kit/utf8.ts";
 import { FrameBuilder, FrameReader, releaseFrame, type SeriesFrame } from "#libs/tsdb/series/frame.ts";
 import { addChunk, frameItem, frameOf, isFull, uniqueChunks } from "./frames.ts";
 import { LoserTree } from "./loser-tree.ts";
-import type { StoreItem } from "./store.ts";
+import type { SeriesItem, StoreItem } from "./store.ts";
 
 /** The strings of a merged stream: a frame's symbols as ids of its builder. */
 class MergedSymbols {
@@ -30,7 +30,7 @@ class Cursor {
   readonly #items: AsyncIterator<StoreItem>;
   readonly #warnings: StoreItem[];
   readonly #reader = new FrameReader();
-  #item: Exclude<StoreItem, { kind: "warning" }> | undefined;
+  #item: SeriesItem | undefined;
   /** That of the item, once it was entered. */
   #frame: SeriesFrame | undefined;
   /** By symbol id of the stream. */

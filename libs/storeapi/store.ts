@@ -33,10 +33,12 @@ export interface SeriesRequest extends LabelRequest {
   readonly views?: boolean | undefined;
 }
 
-export type StoreItem =
+/** Some series of a stream. */
+export type SeriesItem =
   | { readonly kind: "frame"; readonly frame: SeriesFrame }
-  | { readonly kind: "view"; readonly view: SeriesView }
-  | { readonly kind: "warning"; readonly text: string };
+  | { readonly kind: "view"; readonly view: SeriesView };
+
+export type StoreItem = SeriesItem | { readonly kind: "warning"; readonly text: string };
 
 export interface LabelAnswer {
   /** Sorted in UTF-8 order, each once. */

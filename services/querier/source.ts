@@ -261,8 +261,8 @@ function seriesRows(reader: FrameReader): SeriesRows {
   return { count, places, ends };
 }
 
-function pickedOf({ labels, labelEnds }: SeriesFrame, picked: PickedLabels): LabelsOf {
-  return (s) => picked.of(labels, s === 0 ? 0 : labelEnds[s - 1]!, labelEnds[s]!);
+function pickedOf(frame: SeriesFrame, picked: PickedLabels): LabelsOf {
+  return (s) => picked.of(frame.labels, labelsFrom(frame, s), frame.labelEnds[s]!);
 }
 
 function idsOf(frame: SeriesFrame, s: number): Uint32Array<ArrayBuffer> {
@@ -304,6 +304,8 @@ interface ChunkRows {
   readonly chunks: ChunkColumns;
   /** Where the chunks of each row end. */
   readonly ends: Uint32Array<ArrayBuffer>;
+  /** As a view has them. */
+  readonly newest?: NewestSamples | undefined;
   /** The chunks in buffers that may be sent away. */
   readonly take: () => ChunkColumns;
   /** Wanted labels by row. */
@@ -329,7 +331,8 @@ class RowsBatch implements SeriesBatch {
   }
 
   get floats(): FloatBatch | undefined {
-    const { chunks, ends, take, labels } = this.#rows;
+    const { chunks, ends, newest, take, labels } = this.#rows;
+    if (newest !== undefined) return undefined;
     const first = this.#at + 1;
     const end = this.#end;
     const chunksFrom = first === 0 ? 0 : ends[first - 1]!;
@@ -348,8 +351,12 @@ class RowsBatch implements SeriesBatch {
   }
 
   samples(columns: SampleColumns): void {
-    const { chunks, ends, all } = this.#rows;
+    const { chunks, ends, newest, all } = this.#rows;
     const at = this.#at;
+    if (newest !== undefined && !Number.isNaN(newest.times[at]!)) {
+      columns.addFloat(newest.times[at]!, newest.words[2 * at]!, newest.words[2 * at + 1]!);
+      return;
+    }
     try {
       decodeFrameChunks(chunks, at === 0 ? 0 : ends[at - 1]!, ends[at]!, columns, "chunk");
     } catch (error) {
@@ -360,48 +367,8 @@ class RowsBatch implements SeriesBatch {
 
 function viewBatch(view: SeriesView, labels: LabelsOf, all: LabelsOf): SeriesBatch {
   const { chunks, chunkEnds, newest } = view;
-  if (newest !== undefined) return new NewestBatch(view, newest, labels, all);
-  return new RowsBatch({ chunks, ends: chunkEnds, take: () => view.take(), labels, all }, 0, chunkEnds.length);
-}
-
-/** A view of newest samples. */
-class NewestBatch implements SeriesBatch {
-  readonly #view: SeriesView;
-  readonly #newest: NewestSamples;
-  readonly #labels: LabelsOf;
-  /** For messages. */
-  readonly #all: LabelsOf;
-  #at = -1;
-
-  constructor(view: SeriesView, newest: NewestSamples, labels: LabelsOf, all: LabelsOf) {
-    this.#view = view;
-    this.#newest = newest;
-    this.#labels = labels;
-    this.#all = all;
-  }
-
-  next(): boolean {
-    return ++this.#at < this.#view.chunkEnds.length;
-  }
-
-  labels(): Labels {
-    return this.#labels(this.#at);
-  }
-
-  samples(columns: SampleColumns): void {
-    const at = this.#at;
-    const { times, words } = this.#newest;
-    if (!Number.isNaN(times[at]!)) {
-      columns.addFloat(times[at]!, words[2 * at]!, words[2 * at + 1]!);
-      return;
-    }
-    const { chunks, chunkEnds } = this.#view;
-    try {
-      decodeFrameChunks(chunks, at === 0 ? 0 : chunkEnds[at - 1]!, chunkEnds[at]!, columns, "chunk");
-    } catch (error) {
-      throw naming(this.#all(at), error);
-    }
-  }
+  const rows = { chunks, ends: chunkEnds, newest, take: () => view.take(), labels, all };
+  return new RowsBatch(rows, 0, chunkEnds.length);
 }
 
 /** Rows [first, end) of a frame. */
