@@ -2,10 +2,11 @@
 import { copyBytes } from "#libs/kit/copy-bytes.ts";
 import { crc32c } from "#libs/tsdb/encoding/crc32c.ts";
 import { SampleColumns } from "#libs/model/columns.ts";
+import { borrowColumns } from "#libs/model/kernel-memory.ts";
 import { decodeChunk } from "#libs/tsdb/chunk/decode.ts";
 import { appendXor, DECODE_SLACK, emptyXorState, XOR_SAMPLE_BYTES_MAX } from "#libs/tsdb/chunk/xor.ts";
 import { loadSeries } from "#tools/load.ts";
-import { row, time } from "./measure.ts";
+import { row, time, type Timing } from "./measure.ts";
 
 const CHUNKS = 4096;
 const SAMPLES = 120;
@@ -43,15 +44,17 @@ export function codec(print: (line: string) => void): void {
   const encode = time(9, () => {
     for (let c = 0; c < CHUNKS; c++) encodeOne(c);
   });
-  const columns = new SampleColumns();
-  const decode = time(15, () => {
-    let from = 0;
-    for (const length of lengths) {
-      columns.clear();
-      decodeChunk(1, chunks, from, length, columns, "bench");
-      from += length;
-    }
-  });
+  const decodeInto = (columns: SampleColumns): Timing =>
+    time(15, () => {
+      let from = 0;
+      for (const length of lengths) {
+        columns.clear();
+        decodeChunk(1, chunks, from, length, columns, "bench");
+        from += length;
+      }
+    });
+  const decode = decodeInto(new SampleColumns());
+  const byKernel = decodeInto(borrowColumns());
   const perSample = 1e6 / (CHUNKS * SAMPLES);
   const crc = time(15, () => void crc32c(chunks, 0, end));
   print(
@@ -70,6 +73,7 @@ export function codec(print: (line: string) => void): void {
       "Go 22, C 4.7 (reference box)",
     ]),
   );
+  print(row(["the same by the kernel", byKernel.best * perSample, byKernel.median * perSample, ""]));
   print(row(["CRC-32C, ns a byte", (crc.best * 1e6) / end, (crc.median * 1e6) / end, ""]));
   const target = new Uint8Array(end);
   const COPIED = 200;

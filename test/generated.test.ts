@@ -1,4 +1,4 @@
-/** What is committed but derived is current: gen/ from proto/, docs/flags/ from the option tables. */
+/** What is committed but derived is current: gen/ from proto/, docs/flags/ from the option tables, kernels. */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -31,6 +31,20 @@ test("gen/ is what buf makes of proto/", () => {
     execFileSync(join(bin, "buf"), ["lint"], { cwd: ROOT, env });
     execFileSync(join(bin, "buf"), ["generate", "-o", out], { cwd: ROOT, env });
     expectSame("gen", join(out, "gen"));
+  } finally {
+    rmSync(out, { recursive: true });
+  }
+});
+
+test("a kernel is what its source compiles to", () => {
+  const out = mkdtempSync(join(tmpdir(), "cairn-kernel-"));
+  try {
+    const made = join(out, "made.wasm");
+    const env = { ...process.env, PATH: `${join(ROOT, "node_modules/.bin")}:${process.env["PATH"]}` };
+    const kernel = "libs/tsdb/chunk/kernel/decode-xor";
+    execFileSync("sh", ["scripts/compile-kernel.sh", `${kernel}.ts`, made], { cwd: ROOT, env });
+    const same = readFileSync(made).equals(readFileSync(join(ROOT, `${kernel}.wasm`)));
+    expect(same, "run npm run generate and commit the kernel").toBe(true);
   } finally {
     rmSync(out, { recursive: true });
   }

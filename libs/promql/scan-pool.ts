@@ -3,7 +3,7 @@
  * needs nothing but a batch and plain data. Results come back in columns and are used in the order of series, so that
  * additions happen in the order they always do.
  */
-import { SampleColumns } from "#libs/model/columns.ts";
+import { borrowColumns, returnColumns } from "#libs/model/kernel-memory.ts";
 import { Annotations } from "./annotations.ts";
 import { FloatScanner, type RangeScan } from "./operators/float-scanner.ts";
 import type { FloatBatch, SeriesBatch } from "./storage.ts";
@@ -32,26 +32,25 @@ export interface ScanPool {
   readonly depth: number;
 }
 
-/** Kept from batch to batch: grown anew for each, they were most of the garbage of long ranges. */
-let spare = new SampleColumns();
-const SPARE_SAMPLES_MAX = 1 << 16;
-
 /** Scans a batch of `count` series of floats on this thread. */
 export function scanFloats(scan: RangeScan, batch: SeriesBatch, count: number): ScannedRows {
   const steps = scan.steps.count;
   const scanner = new FloatScanner(scan, new Annotations(""));
-  const columns = spare;
   const values = new Float64Array(count * steps);
   const present = new Uint8Array(count * steps);
   const series = new Uint32Array(count);
   let rows = 0;
   let samples = 0;
-  for (let s = 0; batch.next(); s++) {
-    columns.clear();
-    batch.samples(columns);
-    samples += columns.length;
-    if (columns.length > 0 && scanner.scan(columns, values, present, rows * steps)) series[rows++] = s;
+  const columns = borrowColumns();
+  try {
+    for (let s = 0; batch.next(); s++) {
+      columns.clear();
+      batch.samples(columns);
+      samples += columns.length;
+      if (columns.length > 0 && scanner.scan(columns, values, present, rows * steps)) series[rows++] = s;
+    }
+  } finally {
+    returnColumns(columns);
   }
-  if (columns.times.length > SPARE_SAMPLES_MAX) spare = new SampleColumns();
   return { series: series.slice(0, rows), values, present, samples };
 }

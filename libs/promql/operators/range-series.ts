@@ -1,5 +1,6 @@
 /** The series under a range: of a range selector from storage, of a subquery from its expression. */
 import { SampleColumns } from "#libs/model/columns.ts";
+import { borrowColumns, returnColumns } from "#libs/model/kernel-memory.ts";
 import { RESET_HINT } from "#libs/model/histogram.ts";
 import type { Labels } from "#libs/model/labels.ts";
 import { withHint } from "#libs/model/native-histogram.ts";
@@ -63,10 +64,14 @@ async function* matrixBatches(
   func: string,
   context: EvalContext,
 ): AsyncGenerator<Iterable<RangeSeries>> {
-  const columns = new SampleColumns();
-  for await (const batch of selectRange(range, func, context)) {
-    yield walk(batch, columns, range, context);
-    if (context.slices.due) await context.slices.breathe();
+  const columns = borrowColumns();
+  try {
+    for await (const batch of selectRange(range, func, context)) {
+      yield walk(batch, columns, range, context);
+      if (context.slices.due) await context.slices.breathe();
+    }
+  } finally {
+    returnColumns(columns);
   }
 }
 
@@ -87,7 +92,7 @@ export async function* scanBatches(
 ): AsyncGenerator<Iterable<RangeSeries> | ScannedBatch> {
   const { scanPool, signal, slices } = context;
   const pool = scanPool!;
-  const columns = new SampleColumns();
+  const columns = borrowColumns();
   const underWay: Promise<ScannedBatch>[] = [];
   try {
     for await (const batch of selectRange(range, scan.func, context)) {
@@ -106,6 +111,7 @@ export async function* scanBatches(
     }
     while (underWay.length > 0) yield loaded(await underWay.shift()!, context);
   } finally {
+    returnColumns(columns);
     await Promise.allSettled(underWay);
   }
 }

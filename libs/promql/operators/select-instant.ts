@@ -3,8 +3,9 @@
  * columns, and every step finds its sample by moving a pointer forward.
  */
 import { ExecutionError } from "#libs/kit/errors.ts";
-import { SampleColumns } from "#libs/model/columns.ts";
+import type { SampleColumns } from "#libs/model/columns.ts";
 import { RESET_HINT } from "#libs/model/histogram.ts";
+import { borrowColumns, returnColumns } from "#libs/model/kernel-memory.ts";
 import { labelValue, METRIC_NAME } from "#libs/model/labels.ts";
 import { type NativeHistogram, withHint } from "#libs/model/native-histogram.ts";
 import { isStale } from "#libs/model/stale.ts";
@@ -49,16 +50,20 @@ export async function* selectInstant(
     newestOnly: !smoothed && (steps.count === 1 || fixed !== undefined),
     labels: selector.labels,
   };
-  const columns = new SampleColumns();
+  const columns = borrowColumns();
   const filler = new TileFiller(steps.count);
-  for await (const batch of context.storage.select(request, onWarning(context), context.signal)) {
-    while (
-      takeSeries(batch, columns, request.mint, lookup, smoothed ? "smoothed" : aspect, filler, selector, context)
-    ) {
-      yield filler.take();
+  try {
+    for await (const batch of context.storage.select(request, onWarning(context), context.signal)) {
+      while (
+        takeSeries(batch, columns, request.mint, lookup, smoothed ? "smoothed" : aspect, filler, selector, context)
+      ) {
+        yield filler.take();
+        if (slices.due) await slices.breathe();
+      }
       if (slices.due) await slices.breathe();
     }
-    if (slices.due) await slices.breathe();
+  } finally {
+    returnColumns(columns);
   }
   if (!filler.isEmpty) yield filler.take();
 }

@@ -1,6 +1,7 @@
 /** A stored XOR chunk into columns: gives `decodeXor` the bytes behind the chunk that it may peek at. */
 import { CorruptionError } from "#libs/kit/errors.ts";
 import type { SampleColumns } from "#libs/model/columns.ts";
+import { decodeByKernel } from "./xor-kernel.ts";
 import { DECODE_SLACK, decodeXor, XOR_HEADER_BYTES, xorCount } from "./xor.ts";
 
 const scratch = new Uint8Array(65_536 + DECODE_SLACK);
@@ -19,6 +20,7 @@ export function decodeXorChunk(
   // A sample takes two bits or more: hostile counts reserve no more than the bytes can hold.
   if (count > length * 4) throw new CorruptionError(where, from, `${count} samples claimed in ${length} bytes`);
   columns.reserve(count);
+  if (count > 0 && columns.isInPlace && decodeByKernel(bytes, from, length, columns)) return;
   if (from + length + DECODE_SLACK <= bytes.length) {
     const view = viewOf(bytes);
     columns.length = decodeXor(view, from, length, columns.times, columns.words, columns.length, where);

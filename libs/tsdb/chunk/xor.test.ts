@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { CorruptionError } from "#libs/kit/errors.ts";
 import { SampleColumns } from "#libs/model/columns.ts";
+import { borrowColumns, returnColumns } from "#libs/model/kernel-memory.ts";
 import { decodeChunk } from "./decode.ts";
 import { appendXor, emptyXorState, XOR_SAMPLE_BYTES_MAX } from "./xor.ts";
 
@@ -17,14 +18,37 @@ function encode(samples: readonly Sample[]): Uint8Array {
   return bytes.slice(0, (state.bitAt + 7) >> 3);
 }
 
+/** Once in memory of its own and once in the kernel's, behind a sample; both must give the same. */
 function decode(bytes: Uint8Array): Sample[] {
-  const columns = new SampleColumns();
+  const columns = borrowColumns();
+  try {
+    expect(columns.isInPlace).toBe(true);
+    const outcome = outcomeOf(() => decodeInto(new SampleColumns(), bytes));
+    expect(outcomeOf(() => decodeInto(columns, bytes))).toEqual(outcome);
+    if (outcome instanceof Error) throw outcome;
+    return outcome;
+  } finally {
+    returnColumns(columns);
+  }
+}
+
+function outcomeOf(decoding: () => Sample[]): Sample[] | Error {
+  try {
+    return decoding();
+  } catch (error) {
+    return error as Error;
+  }
+}
+
+function decodeInto(columns: SampleColumns, bytes: Uint8Array): Sample[] {
+  columns.addFloat(7, 8, 9);
   decodeChunk(1, bytes, 0, bytes.length, columns, "test");
-  const words = new Uint32Array(columns.values.buffer);
-  return Array.from(
-    { length: columns.length },
-    (_, i) => [columns.times[i]!, (BigInt(words[2 * i + 1]!) << 32n) | BigInt(words[2 * i]!)] as const,
-  );
+  const all = Array.from({ length: columns.length }, (_, i): Sample => {
+    const [low, high] = [columns.words[2 * i]!, columns.words[2 * i + 1]!];
+    return [columns.times[i]!, (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0)];
+  });
+  expect(all[0]).toEqual([7, (9n << 32n) | 8n]);
+  return all.slice(1);
 }
 
 const bitsOf = (value: number): bigint => new BigUint64Array(Float64Array.of(value).buffer)[0]!;
@@ -59,14 +83,21 @@ test("deltas of deltas at the edges of their widths", () => {
 });
 
 test("hostile bytes end in a CorruptionError or in samples, never beyond the chunk", () => {
-  const whole = encode(Array.from({ length: 120 }, (_, i) => [1.7e12 + i * 15_000, bitsOf(Math.sin(i))] as const));
+  const valuesAt: ((i: number) => number)[] = [Math.sin, (i) => Math.floor(i / 5), (i) => 4096 * (i % 7), () => 1];
+  const wholes = valuesAt.flatMap((valueAt) =>
+    [0, 3].map((jitter) => {
+      const timeAt = (i: number): number => 1.7e12 + i * 15_000 + jitter * (i % 5);
+      return encode(Array.from({ length: 120 }, (_, i) => [timeAt(i), bitsOf(valueAt(i))] as const));
+    }),
+  );
   fc.assert(
     fc.property(
-      fc.array(fc.tuple(fc.nat(whole.length - 1), fc.nat(255)), { maxLength: 8 }),
-      fc.nat(whole.length),
-      (changes, length) => {
-        const bytes = whole.slice(0, length);
-        for (const [at, value] of changes) if (at < length) bytes[at] = value;
+      fc.nat(wholes.length - 1),
+      fc.array(fc.tuple(fc.nat(1000), fc.nat(255)), { maxLength: 8 }),
+      fc.nat(1000),
+      (w, changes, length) => {
+        const bytes = wholes[w]!.slice(0, length);
+        for (const [at, value] of changes) if (at < bytes.length) bytes[at] = value;
         try {
           decode(bytes);
         } catch (error) {
@@ -74,7 +105,7 @@ test("hostile bytes end in a CorruptionError or in samples, never beyond the chu
         }
       },
     ),
-    { numRuns: 2000 },
+    { numRuns: Number(process.env["FUZZ"] ?? 4000) },
   );
 });
 
