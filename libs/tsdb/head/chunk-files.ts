@@ -28,7 +28,7 @@ import { crc32c } from "../encoding/crc32c.ts";
 import { ByteWriter } from "../encoding/writer.ts";
 import { ensureFolder, syncFolder, writeAll } from "../files.ts";
 import type { Chunk } from "../chunk/encoding.ts";
-import type { FullChunk } from "./full-chunks.ts";
+import type { FullChunk, FullChunks } from "./full-chunks.ts";
 
 const MAGIC = 0x0130bc91;
 const FILE_BYTES_MAX = 128 * 1024 * 1024;
@@ -119,6 +119,33 @@ export class ChunkReads {
 const FILES_PACKED = 32;
 const INDEXES_PACKED = 2 ** 20;
 
+/** Entries behind each other at the end of the tail, whose places are not final. */
+class Movable {
+  /** Where each begins in the tail. */
+  readonly starts: number[] = [];
+  readonly keys: number[] = [];
+  /** Which chunk of `into` each is. */
+  readonly chunks: number[] = [];
+  into: FullChunks | undefined;
+
+  add(start: number, key: number, chunk: number): void {
+    this.starts.push(start);
+    this.keys.push(key);
+    this.chunks.push(chunk);
+  }
+
+  clear(): void {
+    this.starts.length = this.keys.length = this.chunks.length = 0;
+    this.into = undefined;
+  }
+
+  /** Indexes by key, those of one key as they came. */
+  inKeyOrder(): Float64Array {
+    const order = Float64Array.from(this.keys, (key, i) => key * INDEXES_PACKED + i).sort();
+    return order.map((packed) => packed % INDEXES_PACKED);
+  }
+}
+
 interface OpenFile {
   fd: number;
   /** Of its in-order chunks. */
@@ -139,6 +166,9 @@ export class HeadChunkFiles {
   /** Number of the file being written; the first is 1: a real Prometheus takes 0 for none. */
   #current = 0;
   readonly #window = Buffer.allocUnsafeSlow(WINDOW_BYTES);
+  readonly #movable = new Movable();
+  /** Of the entry added last, in the tail. */
+  #lastStart = 0;
 
   constructor(folder: string) {
     this.#folder = folder;
@@ -207,15 +237,51 @@ export class HeadChunkFiles {
     this.#tail.align(8);
   }
 
-  /** Adds a chunk; it can be read at once. */
-  add(ref: number, { mint, maxt, encoding, data }: Chunk, outOfOrder: boolean): FullChunk {
+  /**
+   * Adds a chunk in front of `list` of `into`, as `FullChunks.add` does. When it is written it lies next to others with
+   * its key, so that they are read together: of a metric's chunks among those of all targets each would take a read.
+   */
+  addTo(into: FullChunks, list: number, ref: number, chunk: Chunk, key: number): number {
+    if (this.#movable.into !== into) this.settle();
+    const added = into.add(list, this.#add(ref, chunk, false));
+    this.#movable.into = into;
+    this.#movable.add(this.#lastStart, key, added - 1);
+    return added;
+  }
+
+  /** Adds a chunk; it can be read at once, and stays where it is said to be. */
+  add(ref: number, chunk: Chunk, outOfOrder: boolean): FullChunk {
+    this.settle();
+    return this.#add(ref, chunk, outOfOrder);
+  }
+
+  /** From here on all chunks so far stay where they are; sorted, unless someone reads them where they are now. */
+  settle(): void {
+    const { starts, chunks, into } = this.#movable;
+    if (starts.length > 1 && this.#readers === 0) {
+      const { bytes } = this.#tail;
+      const first = starts[0]!;
+      const before = bytes.slice(first);
+      let at = first;
+      for (const i of this.#movable.inKeyOrder()) {
+        const from = starts[i]!;
+        const to = starts[i + 1] ?? bytes.length;
+        copyBytes(before, from - first, to - first, bytes, at);
+        into!.move(chunks[i]!, at - from);
+        at += to - from;
+      }
+    }
+    this.#movable.clear();
+  }
+
+  #add(ref: number, { mint, maxt, encoding, data }: Chunk, outOfOrder: boolean): FullChunk {
     let file = this.#files.get(this.#current);
     if (file === undefined || file.written + this.#tail.length + data.length + 64 > FILE_BYTES_MAX) {
       if (file !== undefined) this.flush();
       this.#start(this.#current + 1);
       file = this.#files.get(this.#current)!;
     }
-    const start = this.#tail.length;
+    const start = (this.#lastStart = this.#tail.length);
     this.#tail.u64(ref);
     this.#tail.u64(mint);
     this.#tail.u64(maxt);
@@ -233,6 +299,7 @@ export class HeadChunkFiles {
   flush(): void {
     const file = this.#files.get(this.#current);
     if (file === undefined || this.#tail.length === 0) return;
+    this.settle();
     writeAll(file.fd, this.#tail.bytes, file.written);
     file.written += this.#tail.length;
     this.#tail.clear();

@@ -51,6 +51,11 @@ export class FullChunks {
     return k + 1;
   }
 
+  /** Chunk `k` lies `by` bytes further on in its file. */
+  move(k: number, by: number): void {
+    this.#pages[k >>> PAGE_BITS]![WORDS * (k & PAGE_MASK) + 3]! += by;
+  }
+
   /** Chunks of the list that overlap [mint, maxt], oldest first; up to the list `until`, 0 for all. */
   overlapping(list: number, mint: number, maxt: number, until = 0): FullChunk[] {
     const places: number[] = [];

@@ -102,6 +102,12 @@ export class HeadSeries {
     return slot;
   }
 
+  /** The id of the value of the first label, which nearly always is the metric's name. */
+  firstValue(slot: number): number {
+    const at = this.#words[slot * WORDS + LABELS]!;
+    return this.#labelIds[at] === 0 ? 0 : this.#labelIds[at + 2]!;
+  }
+
   /** Ids of name, value, name, value, …; a view. */
   labelIds(slot: number): Uint32Array {
     const at = this.#words[slot * WORDS + LABELS]!;
@@ -345,7 +351,11 @@ export class HeadSeries {
   }
 
   addFull(slot: number, chunk: FullChunk): void {
-    this.#words[slot * WORDS + FULL] = this.full.add(this.fullList(slot), chunk);
+    this.setFullList(slot, this.full.add(this.fullList(slot), chunk));
+  }
+
+  setFullList(slot: number, list: number): void {
+    this.#words[slot * WORDS + FULL] = list;
   }
 
   /** Gives a series without samples the full chunks of a list that is not empty. */

@@ -222,7 +222,7 @@ export class HeadState {
       series.openObject(slot, open);
     }
     const ended = open.append(start, time, histogram, this.options.rangeMs);
-    if (ended !== undefined) series.addFull(slot, this.files.add(series.refs[slot]!, ended, false));
+    if (ended !== undefined) this.#addFull(slot, ended);
     series.setObjectTimes(slot, open.mint, time);
     if (time < this.mint) this.mint = time;
     if (time > this.maxt) this.maxt = time;
@@ -230,9 +230,14 @@ export class HeadState {
 
   /** Moves the open chunk of a series to the chunk files. */
   closeChunk(slot: number): void {
-    const chunk = this.series.openChunk(slot)!;
-    this.series.addFull(slot, this.files.add(this.series.refs[slot]!, chunk, false));
+    this.#addFull(slot, this.series.openChunk(slot)!);
     this.series.close(slot);
+  }
+
+  #addFull(slot: number, chunk: Chunk): void {
+    const { series, files } = this;
+    const { full, refs } = series;
+    series.setFullList(slot, files.addTo(full, series.fullList(slot), refs[slot]!, chunk, series.firstValue(slot)));
   }
 
   /** Moves the out-of-order samples of a series to the chunk files. */

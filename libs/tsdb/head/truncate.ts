@@ -28,10 +28,14 @@ export async function truncateState(state: HeadState, time: number, deletedFrom:
     mint = Math.min(mint, next.firstTime(own, time));
   };
   const stays = (slot: number): boolean => old.lastTime(slot) >= time || state.late.of(old.refs[slot]!) !== undefined;
+  // Places of chunks are copied to the new state: they must be final.
+  state.files.settle();
   for (let slot = 0; slot < old.count; slot++) {
     if (stays(slot)) adopt(slot);
     else left.push(slot);
-    if (slices.due) await slices.breathe();
+    if (!slices.due) continue;
+    await slices.breathe();
+    state.files.settle();
   }
   // From here on nothing is appended: one turn of the event loop.
   const gone: number[] = [];
