@@ -1,16 +1,5 @@
 import type { NativeHistogram } from "./native-histogram.ts";
 
-/** Samples that new columns have room for. */
-const CAPACITY = 512;
-
-/** Where columns lie at first: the times, then the values. */
-export interface ColumnPlace {
-  readonly buffer: ArrayBuffer;
-  readonly at: number;
-  /** In samples. */
-  readonly capacity: number;
-}
-
 /**
  * Growing columns of samples: `times[i]` in ms, `values[i]`, `i < length`. Reused from series to series.
  *
@@ -18,27 +7,17 @@ export interface ColumnPlace {
  * histogram when `histograms?.[i]` is set, its value is then 0. A stale histogram is a stale marker like any other.
  */
 export class SampleColumns {
-  times: Float64Array;
-  values: Float64Array;
+  times: Float64Array = new Float64Array(512);
+  values: Float64Array = new Float64Array(512);
   /** The words of `values`, low before high: how NaN payloads are written and tested. */
-  words: Int32Array;
+  words: Int32Array = new Int32Array(this.values.buffer);
   length = 0;
   /** As long as `length`, or undefined: all samples are floats. */
   histograms: (NativeHistogram | undefined)[] | undefined;
   /** Start timestamps in ms, 0 unknown; as large as `times`, or undefined: all unknown. */
   starts: Float64Array | undefined;
-  /** As given; the columns are there as long as `isInPlace`. */
-  readonly place: ColumnPlace | undefined;
-  isInPlace: boolean;
-
-  constructor(place?: ColumnPlace) {
-    const { buffer, at, capacity } = place ?? { buffer: new ArrayBuffer(16 * CAPACITY), at: 0, capacity: CAPACITY };
-    this.times = new Float64Array(buffer, at, capacity);
-    this.values = new Float64Array(buffer, at + 8 * capacity, capacity);
-    this.words = new Int32Array(buffer, at + 8 * capacity, 2 * capacity);
-    this.place = place;
-    this.isInPlace = place !== undefined;
-  }
+  /** Where in `kernelMemory` times and values lie (kernel-memory.ts); -1: elsewhere. */
+  kernelAt = -1;
 
   clear(): void {
     this.length = 0;
@@ -109,6 +88,6 @@ export class SampleColumns {
     this.times = times;
     this.values = values;
     this.words = words;
-    this.isInPlace = false;
+    this.kernelAt = -1;
   }
 }

@@ -20,7 +20,7 @@ export function decodeXorChunk(
   // A sample takes two bits or more: hostile counts reserve no more than the bytes can hold.
   if (count > length * 4) throw new CorruptionError(where, from, `${count} samples claimed in ${length} bytes`);
   columns.reserve(count);
-  if (count > 0 && columns.isInPlace && decodeByKernel(bytes, from, length, columns)) return;
+  if (count > 0 && columns.kernelAt >= 0 && decodeByKernel(bytes, from, length, columns)) return;
   if (from + length + DECODE_SLACK <= bytes.length) {
     const view = viewOf(bytes);
     columns.length = decodeXor(view, from, length, columns.times, columns.words, columns.length, where);

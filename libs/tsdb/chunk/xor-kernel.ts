@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { copyBytes } from "#libs/kit/copy-bytes.ts";
 import type { SampleColumns } from "#libs/model/columns.ts";
-import { INPUT_BYTES, kernelMemory } from "#libs/model/kernel-memory.ts";
+import { INPUT_BYTES, kernelMemory, PLACE_SAMPLES } from "#libs/model/kernel-memory.ts";
 
 type Decode = (length: number, times: number, values: number) => number;
 
@@ -17,10 +17,9 @@ const input = new Uint8Array(kernelMemory.buffer, 0, INPUT_BYTES);
  */
 export function decodeByKernel(bytes: Uint8Array, from: number, length: number, columns: SampleColumns): boolean {
   if (length > INPUT_BYTES) return false;
-  const { at, capacity } = columns.place!;
   copyBytes(bytes, from, from + length, input, 0);
-  const times = at + 8 * columns.length;
-  const count = decode(length, times, times + 8 * capacity);
+  const times = columns.kernelAt + 8 * columns.length;
+  const count = decode(length, times, times + 8 * PLACE_SAMPLES);
   if (count < 0) return false;
   columns.length += count;
   return true;
