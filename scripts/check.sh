@@ -9,6 +9,7 @@ run() {
   if ! "$@"; then
     echo "check failed: $name" >&2
     status=1
+    return 1
   fi
 }
 run types tsc &
