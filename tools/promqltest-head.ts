@@ -1,7 +1,4 @@
-/**
- * The store of a receiver behind scripts, read as the querier reads it: head, frames, columns. Start timestamps are in its log only,
- * so scripts about them need the other storage (promqltest-storage.ts).
- */
+/** The store of a receiver behind scripts, read as the querier reads it: head, frames, columns. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,5 +1,5 @@
 /** PromQL by scripts: our own, and those of Prometheus 3.14. */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import { SampleColumns } from "#libs/model/columns.ts";
@@ -18,15 +18,11 @@ const PROMETHEUS = join(CONFORMANCE, "promqltest");
 
 const signal = new AbortController().signal;
 
-/** The head keeps start timestamps in its log only: what asks for them cannot pass. */
-const WITH_STARTS = /@st\b/;
-
 /** Every eval of the scripts in a folder passes, over both storages. */
 function testScripts(folder: string): void {
   for (const file of scriptsIn(folder)) {
     const path = join(folder, file);
     for (const storage of ["chunks", "head"] as const) {
-      if (storage === "head" && WITH_STARTS.test(readFileSync(path, "utf8"))) continue;
       test(`${file} over ${storage}`, async () => {
         const report = await runFile(path, { run: "", storage }, signal);
         expect(formatReport(report)).toMatch(/^\S+: [1-9]\d* passed, 0 failed$/);

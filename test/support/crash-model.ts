@@ -81,7 +81,7 @@ export class CrashModel {
     }
     this.#stored = new Map();
     for (const { labels, samples } of found.series) {
-      this.#stored.set(labels, new Map(samples));
+      this.#stored.set(labels, new Map(samples.map(([time, value]) => [time, value])));
       for (const [time, value] of samples) {
         const sample = expected.get(labels)?.get(time);
         if (sample === undefined) wrong.push(`${labels} at ${time}: ${String(value)} is deleted or was never sent`);

@@ -44,16 +44,17 @@ export function wordsOfFloat(value: number): [number, number] {
 /** The stale marker, in place of a value. */
 export const STALE = Symbol("stale");
 
-export type TestSample = readonly [time: number, value: number | Histogram | typeof STALE];
+/** `start`: a start timestamp. */
+export type TestSample = readonly [time: number, value: number | Histogram | typeof STALE, start?: number];
 
 /** One request with samples of one series. */
 export function append(head: Head, labels: readonly string[], samples: readonly TestSample[]): Outcome[] {
   head.begin();
   const slot = head.getOrCreate(labels);
-  const outcomes = samples.map(([time, value]) => {
-    if (value === STALE) return head.append(slot, time, 2, 0x7ff00000);
-    if (typeof value === "number") return head.append(slot, time, ...wordsOfFloat(value));
-    return head.appendHistogram(slot, time, value);
+  const outcomes = samples.map(([time, value, start]) => {
+    if (value === STALE) return head.append(slot, time, 2, 0x7ff00000, start);
+    if (typeof value === "number") return head.append(slot, time, ...wordsOfFloat(value), start);
+    return head.appendHistogram(slot, time, value, start);
   });
   head.commit();
   return outcomes;
@@ -81,8 +82,8 @@ export function intHistogram(
   };
 }
 
-/** `[time, value]` of each sample: a float, `stale`, or a histogram's buckets. */
-export type SeenSample = readonly [time: number, value: number | string | readonly number[]];
+/** Of each sample its time, its value, a float, `stale`, or a histogram's buckets, and its start timestamp if it has one. */
+export type SeenSample = readonly [time: number, value: number | string | readonly number[], start?: number];
 
 export interface SeenSeries {
   /** Names and values in turn, as they are. */
@@ -128,7 +129,8 @@ export async function seen(frames: AsyncIterable<SeriesFrame>): Promise<SeenSeri
               : isStaleHistogram(histogram)
                 ? "stale histogram"
                 : Array.from(histogram.positive, Number);
-          samples.push([unpacked.times[k]!, value]);
+          const start = unpacked.starts[k]!;
+          samples.push(start === 0 ? [unpacked.times[k]!, value] : [unpacked.times[k]!, value, start]);
         }
       }
       out.push({

@@ -132,6 +132,11 @@ export class Xor2Appender {
     return this.#count;
   }
 
+  /** Bits of the chunk so far. */
+  get bitCount(): number {
+    return this.#writer.at;
+  }
+
   /** The chunk so far, shared: valid until the next append. */
   bytes(): Uint8Array {
     return this.#writer.written();

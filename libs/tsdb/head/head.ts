@@ -34,7 +34,7 @@ import { type Exemplar, EXEMPLAR_OUTCOME, type ExemplarOutcome, type SeriesExemp
 import { headViews } from "./views.ts";
 import { LogBatch } from "./log-batch.ts";
 import { type MetadataEntry, type MetadataType, seriesNames } from "./metric-metadata.ts";
-import { equalHistograms, type OpenHistogram } from "./open-histogram.ts";
+import { equalHistograms } from "./open-histogram.ts";
 import { recoverSteps } from "./recover.ts";
 import { RefSet } from "./ref-set.ts";
 import { BEFORE_ALL, removeSnapshots, writeSnapshot } from "./snapshot.ts";
@@ -94,8 +94,8 @@ export class Head implements PostingsSource {
     this.#state = new HeadState(folder, options);
     this.#wal = new WalWriter(join(folder, "wal"), options.segmentBytes);
     if (existsSync(join(folder, "wbl"))) this.#lateWal();
-    this.#log = new LogBatch((record) => this.#wal.add(record), false);
-    this.#lateLog = new LogBatch((record) => this.#lateWal().add(record), false);
+    this.#log = new LogBatch((record) => this.#wal.add(record));
+    this.#lateLog = new LogBatch((record) => this.#lateWal().add(record));
   }
 
   /** Opens `folder` and replays what is there. Damage is logged by file and offset; the rest is kept. */
@@ -192,7 +192,7 @@ export class Head implements PostingsSource {
     return (this.#state.options.outOfOrderMs ?? 0) > 0;
   }
 
-  /** Appends a float; it is in the log after `commit`. */
+  /** Appends a float; it is in the log after `commit`. `start`: its start timestamp, 0 unknown. */
   append(slot: number, time: number, low: number, high: number, start = 0): Outcome {
     const { series } = this.#state;
     if (low === STALE_LO && high === STALE_HI) {
@@ -202,12 +202,12 @@ export class Head implements PostingsSource {
     const last = series.lastTime(slot);
     if (time >= this.#lowest) {
       if (time > last) {
-        this.#state.appendFloat(slot, time, low, high);
+        this.#state.appendFloat(slot, time, low, high, start);
         this.#log.float(series.refs[slot]!, time, low, high, start);
         return OUTCOME.STORED;
       }
       if (time === last) {
-        const same = series.object(slot) === undefined && series.lastValueIs(slot, low, high);
+        const same = series.histogram(slot) === undefined && series.lastValueIs(slot, low, high);
         return same ? OUTCOME.SAME : OUTCOME.DUPLICATE;
       }
     }
@@ -227,8 +227,8 @@ export class Head implements PostingsSource {
         return OUTCOME.STORED;
       }
       if (time === last) {
-        const open = series.object(slot) as OpenHistogram | undefined;
-        return open?.last !== undefined && equalHistograms(open.last, histogram) ? OUTCOME.SAME : OUTCOME.DUPLICATE;
+        const stored = series.histogram(slot)?.last;
+        return stored !== undefined && equalHistograms(stored, histogram) ? OUTCOME.SAME : OUTCOME.DUPLICATE;
       }
     }
     const outcome = this.#insertLate(slot, time, 0, 0, histogram, start);
@@ -313,7 +313,7 @@ export class Head implements PostingsSource {
   /** The last float; undefined when the last sample is a histogram. */
   lastValue(slot: number): number | undefined {
     const { series } = this.#state;
-    return series.object(slot) === undefined ? series.lastValue(slot) : undefined;
+    return series.histogram(slot) === undefined ? series.lastValue(slot) : undefined;
   }
 
   /**

@@ -1,5 +1,6 @@
 /**
  * What one commit adds to a log, as records in Prometheus's order: series, metadata, floats, histograms, exemplars.
+ * A record with start timestamps is of another type than one without, which older programs read, too.
  * A series whose kind of sample changes within the commit ends the batch: in a log, its samples stay in order.
  */
 import type { Histogram } from "#libs/model/histogram.ts";
@@ -32,6 +33,7 @@ export class LogBatch {
   #refs = new Float64Array(4096);
   #times = new Float64Array(4096);
   #words = new Int32Array(8192);
+  /** Start timestamps; undefined until the batch has any. */
   #starts: Float64Array | undefined;
   #count = 0;
   #histograms: RefHistogram[] = [];
@@ -42,10 +44,9 @@ export class LogBatch {
   /** Series of batches of this commit that are sealed already. */
   readonly #sealed = new Set<number>();
 
-  /** `add` takes a record; its bytes are valid during the call. `withStarts`: records of type 11 to 13. */
-  constructor(add: (record: Uint8Array) => void, withStarts: boolean) {
+  /** `add` takes a record; its bytes are valid during the call. */
+  constructor(add: (record: Uint8Array) => void) {
     this.#add = add;
-    if (withStarts) this.#starts = new Float64Array(4096);
   }
 
   series(ref: number, labels: Labels): void {
@@ -61,7 +62,7 @@ export class LogBatch {
     this.#times[i] = time;
     this.#words[2 * i] = low;
     this.#words[2 * i + 1] = high;
-    if (this.#starts !== undefined) this.#starts[i] = start;
+    if (start !== 0) (this.#starts ??= new Float64Array(this.#refs.length))[i] = start;
   }
 
   histogram(ref: number, time: number, histogram: Histogram, start: number): void {
@@ -135,19 +136,20 @@ export class LogBatch {
     writeSamples(this.#record, batch, 0, this.#count);
     this.#flushRecord();
     this.#count = 0;
+    this.#starts = undefined;
   }
 
   #sealHistograms(): void {
     for (const { ref } of this.#histograms) this.#sealed.add(ref);
-    const kinds = this.#starts === undefined ? HISTOGRAM_TYPES : HISTOGRAM_TYPES_V2;
-    for (const type of kinds) {
+    const withStarts = this.#histograms.some(({ start }) => start !== 0);
+    for (const type of withStarts ? HISTOGRAM_TYPES_V2 : HISTOGRAM_TYPES) {
       const samples = this.#histograms.filter(({ histogram }) =>
-        this.#starts === undefined
-          ? histogramRecordType(histogram) === type
-          : histogram.isFloat === (type === RECORD.FLOAT_HISTOGRAMS_V2),
+        withStarts
+          ? histogram.isFloat === (type === RECORD.FLOAT_HISTOGRAMS_V2)
+          : histogramRecordType(histogram) === type,
       );
       if (samples.length === 0) continue;
-      (this.#starts === undefined ? writeHistogramRecord : writeHistogramRecordV2)(this.#record, type, samples);
+      (withStarts ? writeHistogramRecordV2 : writeHistogramRecord)(this.#record, type, samples);
       this.#flushRecord();
     }
     this.#histograms = [];

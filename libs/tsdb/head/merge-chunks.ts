@@ -32,8 +32,7 @@ export function mergeChunks(chunks: readonly Chunk[], deleted: readonly Interval
         deleted,
         where,
       );
-      const withStarts = samples.starts.some((start) => start !== 0);
-      out.push(...samples.toChunks(SAMPLES_PER_CHUNK, withStarts));
+      out.push(...samples.toChunks(SAMPLES_PER_CHUNK));
     }
   }
   return out;

@@ -39,9 +39,9 @@ export class OpenHistogram {
     return this.#appender.chunk?.count ?? 0;
   }
 
-  /** The open chunk; its bytes are valid until the next append. */
-  chunk(): Chunk {
-    return { mint: this.#mint, maxt: this.#maxt, encoding: this.encoding, data: this.#appender.chunk!.bytes() };
+  /** The open chunk; valid until the next append. */
+  bytes(): Uint8Array {
+    return this.#appender.chunk!.bytes();
   }
 
   /** Appends a sample later than the last. @returns the chunk that ended before it, if one did. */
@@ -52,7 +52,7 @@ export class OpenHistogram {
       this.#append(start, time, histogram, rangeMs);
       return undefined;
     }
-    const ended = this.chunk();
+    const ended = { mint: this.#mint, maxt: this.#maxt, encoding: this.encoding, data: this.bytes() };
     if (this.#isFull(time, open.count, ended.data.length, rangeMs)) {
       const before = this.#appender;
       this.#appender = new HistogramAppender(this.encoding);

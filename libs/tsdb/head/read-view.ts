@@ -60,7 +60,7 @@ export class ReadView {
     files.hold();
     this.#records = new SnapshotRecord(series.snapshot(slots));
     this.#tombstones = tombstones.byRef;
-    if (series.objects.size === 0 && (late?.count ?? 0) === 0) return;
+    if (!series.hasObjects && (late?.count ?? 0) === 0) return;
     for (let i = 0; i < slots.length; i++) {
       if (this.#records.hasObject(i)) this.#objects.set(i, series.openChunk(slots[i]!)!);
       const lateSeries = late?.of(series.refs[slots[i]!]!);
@@ -145,7 +145,7 @@ export class ReadView {
     if (late !== undefined) {
       for (const chunk of late.chunks) if (chunk.maxt >= mint && chunk.mint <= maxt) chunks.push(this.#read(chunk));
       if (late.open !== undefined)
-        for (const chunk of late.open.toChunks(Infinity, false))
+        for (const chunk of late.open.toChunks(Infinity))
           if (chunk.maxt >= mint && chunk.mint <= maxt) chunks.push(chunk);
     }
     const deleted = this.#tombstones.get(this.#refOf(i));

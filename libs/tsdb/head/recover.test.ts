@@ -35,8 +35,8 @@ test("a series that came back by another ref has the full chunks of both, withou
   const chunkOf = (ref: number, minutes: readonly number[]): void => {
     const series = new HeadSeries(1);
     const slot = series.add(ref, A);
-    series.open(slot, T0 + minutes[0]! * MINUTE, Infinity);
-    for (const minute of minutes) series.append(slot, T0 + minute * MINUTE, 0, 0);
+    series.open(slot, T0 + minutes[0]! * MINUTE, Infinity, false);
+    for (const minute of minutes) series.append(slot, T0 + minute * MINUTE, 0, 0, 0);
     files.add(ref, series.openChunk(slot)!, false);
   };
   chunkOf(2, [3, 5]);

@@ -224,7 +224,7 @@ class Recovery implements SnapshotSink {
     if (time <= series.lastTime(slot)) {
       if (this.#hasHoles && !this.#isCovered(slot, time))
         state.late.insert(series.refs[slot]!, time, low, high, histogram, start);
-    } else if (histogram === undefined) state.appendFloat(slot, time, low, high);
+    } else if (histogram === undefined) state.appendFloat(slot, time, low, high, start);
     else state.appendHistogram(slot, time, histogram, start);
   }
 

@@ -4,7 +4,8 @@
  *   double 0 time │ 1 delta │ 2 value │ 3 mint of the open chunk │ 4 nextAt
  *   word  10 last block of the open chunk │ 11 bits used │ 12 count, leading << 16, trailing << 24
  *   word  13 what the open chunk is: `NO_CHUNK`, `XOR`, in the arena, `STORED`, the same of which 1 and 4 and the end
- *            are not known yet, or `OBJECT`, in `objects`
+ *            are not known yet, `XOR2`, an object that has the delta and the window, or `HISTOGRAM`, an object that
+ *            has all but 0 and 3
  *   word  14 newest full chunk + 1 │ 15 labels offset
  */
 import type { Arena, ChainReads } from "./arena.ts";
@@ -24,8 +25,9 @@ export const FULL = 14;
 export const LABELS = 15;
 export const NO_CHUNK = 0;
 export const XOR = 1;
-export const OBJECT = 2;
+export const HISTOGRAM = 2;
 export const STORED = 3;
+export const XOR2 = 4;
 
 /** A slot's record in a snapshot of `HeadSeries.snapshot`. */
 export class SnapshotRecord {
@@ -58,7 +60,8 @@ export class SnapshotRecord {
   }
 
   hasObject(i: number): boolean {
-    return this.#words[i * WORDS + KIND] === OBJECT;
+    const kind = this.#words[i * WORDS + KIND];
+    return kind === HISTOGRAM || kind === XOR2;
   }
 
   lastTime(i: number): number {

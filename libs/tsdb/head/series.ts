@@ -4,10 +4,12 @@
  * a truncation builds a new `HeadSeries` that shares the open chunks, and readers of the old one finish on their view.
  */
 import { type Chunk, ENCODING } from "../chunk/encoding.ts";
+import { Xor2Appender } from "../chunk/xor2.ts";
 import { decodedEnd, emptyXorState, XOR_HEADER_BYTES, xorCount } from "../chunk/xor.ts";
 import type { Labels } from "#libs/model/labels.ts";
 import { Arena } from "./arena.ts";
 import { type FullChunk, FullChunks } from "./full-chunks.ts";
+import type { OpenHistogram } from "./open-histogram.ts";
 import { HeadPostings } from "./postings.ts";
 import {
   BITS,
@@ -16,27 +18,20 @@ import {
   DELTA,
   DOUBLES,
   FULL,
+  HISTOGRAM,
   KIND,
   LABELS,
   NEXT_AT,
   NO_CHUNK,
-  OBJECT,
   STATE,
   STORED,
   TIME,
   VALUE_WORD,
   WORDS,
   XOR,
+  XOR2,
 } from "./series-record.ts";
 import { HeadSymbols } from "./symbols.ts";
-
-/** An open chunk that is an object. */
-export interface OpenChunk {
-  readonly encoding: number;
-  readonly mint: number;
-  /** As it would be stored; its bytes are valid until the next append. */
-  chunk(): Chunk;
-}
 
 export class HeadSeries {
   readonly symbols: HeadSymbols;
@@ -45,8 +40,10 @@ export class HeadSeries {
   /** The first slots by labels, as far as series-order.ts has sorted them. Replaced, never written to. */
   order: Uint32Array = new Uint32Array(0);
   readonly arena: Arena;
-  /** Open chunks that are objects, by ref. */
-  readonly objects: Map<number, OpenChunk>;
+  /** Open chunks of histograms, by ref. */
+  readonly histograms: Map<number, OpenHistogram>;
+  /** Open chunks of floats with start timestamps, by ref. */
+  readonly xor2: Map<number, Xor2Appender>;
   count = 0;
   #doubles = new Float64Array(1024 * DOUBLES);
   #words = new Uint32Array(this.#doubles.buffer);
@@ -60,7 +57,8 @@ export class HeadSeries {
   constructor(seed: number, before?: HeadSeries) {
     this.symbols = new HeadSymbols(seed);
     this.arena = before?.arena ?? new Arena();
-    this.objects = before?.objects ?? new Map<number, OpenChunk>();
+    this.histograms = before?.histograms ?? new Map<number, OpenHistogram>();
+    this.xor2 = before?.xor2 ?? new Map<number, Xor2Appender>();
   }
 
   /** Makes room for so many series. */
@@ -213,10 +211,10 @@ export class HeadSeries {
     return this.#words[slot * WORDS + KIND] !== NO_CHUNK;
   }
 
-  /** Whether the open chunk is an XOR chunk in the arena. */
-  hasXor(slot: number): boolean {
+  /** Whether the open chunk takes a float; one with start timestamps takes those without, too. */
+  takesFloat(slot: number, start: number): boolean {
     const kind = this.#words[slot * WORDS + KIND];
-    return kind === XOR || kind === STORED;
+    return kind === XOR2 || (start === 0 && (kind === XOR || kind === STORED));
   }
 
   /** Whether the open chunk must be decoded and given to `restore` before it is written on. */
@@ -245,13 +243,16 @@ export class HeadSeries {
     this.#doubles[slot * DOUBLES + NEXT_AT] = time;
   }
 
-  /** Starts an empty open chunk; the one before has been taken by `addFull` or dropped. */
-  open(slot: number, mint: number, nextAt: number): void {
+  /** Starts an empty open chunk of floats; the one before has been taken by `addFull` or dropped. */
+  open(slot: number, mint: number, nextAt: number, withStarts: boolean): void {
     const w = slot * WORDS;
-    this.#words[w + BLOCK] = this.arena.allocate();
-    this.#words[w + BITS] = XOR_HEADER_BYTES * 8;
+    if (withStarts) this.xor2.set(this.refs[slot]!, new Xor2Appender());
+    else {
+      this.#words[w + BLOCK] = this.arena.allocate();
+      this.#words[w + BITS] = XOR_HEADER_BYTES * 8;
+    }
     this.#words[w + STATE] = 0;
-    this.#words[w + KIND] = XOR;
+    this.#words[w + KIND] = withStarts ? XOR2 : XOR;
     this.#doubles[slot * DOUBLES + CHUNK_MINT] = mint;
     this.#doubles[slot * DOUBLES + NEXT_AT] = nextAt;
   }
@@ -288,10 +289,15 @@ export class HeadSeries {
     this.#doubles[d + NEXT_AT] = nextAt;
   }
 
-  append(slot: number, time: number, low: number, high: number): void {
+  /** Appends a float that `takesFloat` is true for; `start` 0 is unknown. */
+  append(slot: number, time: number, low: number, high: number, start: number): void {
     const w = slot * WORDS;
     const d = slot * DOUBLES;
     const words = this.#words;
+    if (words[w + KIND] === XOR2) {
+      this.#appendXor2(slot, time, low, high, start);
+      return;
+    }
     const state = words[w + STATE]!;
     const xor = this.#xor;
     xor.count = state & 0xffff;
@@ -310,33 +316,52 @@ export class HeadSeries {
     words[w + VALUE_WORD + 1] = high;
   }
 
+  #appendXor2(slot: number, time: number, low: number, high: number, start: number): void {
+    const w = slot * WORDS;
+    const xor2 = this.xor2.get(this.refs[slot]!)!;
+    xor2.append(start, time, low, high);
+    this.#words[w + BITS] = xor2.bitCount;
+    this.#words[w + STATE] = xor2.count;
+    this.#doubles[slot * DOUBLES + TIME] = time;
+    this.#words[w + VALUE_WORD] = low;
+    this.#words[w + VALUE_WORD + 1] = high;
+  }
+
   /** The open chunk as it would be stored; undefined when there is none. The bytes are the chunk's own copy. */
   openChunk(slot: number): Chunk | undefined {
-    const open = this.object(slot);
-    if (open !== undefined) {
-      const chunk = open.chunk();
-      return { ...chunk, data: chunk.data.slice() };
-    }
-    if (!this.hasOpenChunk(slot)) return undefined;
-    const data = new Uint8Array(this.openBytes(slot));
     const w = slot * WORDS;
+    const kind = this.#words[w + KIND]!;
+    if (kind === NO_CHUNK) return undefined;
+    const times = { mint: this.openMint(slot), maxt: this.lastTime(slot) };
+    const ref = this.refs[slot]!;
+    if (kind === XOR2) return { ...times, encoding: ENCODING.XOR2, data: this.xor2.get(ref)!.bytes().slice() };
+    if (kind === HISTOGRAM) {
+      const open = this.histograms.get(ref)!;
+      return { ...times, encoding: open.encoding, data: open.bytes().slice() };
+    }
+    const data = new Uint8Array(this.openBytes(slot));
     this.arena.read(this.#words[w + BLOCK]!, this.#words[w + BITS]!, this.openCount(slot), data, 0);
-    return { mint: this.openMint(slot), maxt: this.lastTime(slot), encoding: ENCODING.XOR, data };
+    return { ...times, encoding: ENCODING.XOR, data };
   }
 
-  /** The open chunk if it is an object. */
-  object(slot: number): OpenChunk | undefined {
-    return this.#words[slot * WORDS + KIND] === OBJECT ? this.objects.get(this.refs[slot]!) : undefined;
+  /** Whether any open chunk is not in the arena. */
+  get hasObjects(): boolean {
+    return this.histograms.size > 0 || this.xor2.size > 0;
   }
 
-  /** Starts an open chunk that is an object; the one before has been closed. */
-  openObject(slot: number, chunk: OpenChunk): void {
-    this.#words[slot * WORDS + KIND] = OBJECT;
-    this.objects.set(this.refs[slot]!, chunk);
+  /** The open chunk if it is one of histograms. */
+  histogram(slot: number): OpenHistogram | undefined {
+    return this.#words[slot * WORDS + KIND] === HISTOGRAM ? this.histograms.get(this.refs[slot]!) : undefined;
   }
 
-  /** To be called after each append to an open chunk that is an object. */
-  setObjectTimes(slot: number, mint: number, last: number): void {
+  /** Starts an open chunk of histograms; the one before has been closed. */
+  openHistogram(slot: number, chunk: OpenHistogram): void {
+    this.#words[slot * WORDS + KIND] = HISTOGRAM;
+    this.histograms.set(this.refs[slot]!, chunk);
+  }
+
+  /** To be called after each append to an open chunk of histograms. */
+  setHistogramTimes(slot: number, mint: number, last: number): void {
     this.#doubles[slot * DOUBLES + CHUNK_MINT] = mint;
     this.#doubles[slot * DOUBLES + TIME] = last;
   }
@@ -345,7 +370,8 @@ export class HeadSeries {
   close(slot: number): void {
     const w = slot * WORDS;
     const kind = this.#words[w + KIND]!;
-    if (kind === OBJECT) this.objects.delete(this.refs[slot]!);
+    if (kind === HISTOGRAM) this.histograms.delete(this.refs[slot]!);
+    else if (kind === XOR2) this.xor2.delete(this.refs[slot]!);
     else if (kind !== NO_CHUNK) this.arena.release(this.#words[w + BLOCK]!);
     this.#words[w + KIND] = NO_CHUNK;
   }
@@ -384,7 +410,8 @@ export class HeadSeries {
   /** Encoding of the newest chunk, open or full; 0 when there is none. */
   newestEncoding(slot: number): number {
     const kind = this.#words[slot * WORDS + KIND]!;
-    if (kind === OBJECT) return this.object(slot)!.encoding;
+    if (kind === HISTOGRAM) return this.histogram(slot)!.encoding;
+    if (kind === XOR2) return ENCODING.XOR2;
     if (kind !== NO_CHUNK) return ENCODING.XOR;
     const list = this.fullList(slot);
     return list === 0 ? 0 : this.full.encoding(list - 1);

@@ -170,7 +170,7 @@ test("an open chunk that cannot be written on is closed as it is", () => {
   const data = Uint8Array.of(0, 2, 0xff, 0xff, 0xff);
   const chunk = { mint: T0, maxt: T0 + MINUTE, encoding: ENCODING.XOR, data };
   expect(state.takeStored(slot, chunk, 0, 0)).toBe(true);
-  state.appendFloat(slot, T0 + 2 * MINUTE, 0, 0);
+  state.appendFloat(slot, T0 + 2 * MINUTE, 0, 0, 0);
   expect(errors).toEqual(["open chunk of the head's snapshot cannot be written on; it is kept as it is"]);
   expect(state.series.fullChunks(slot, T0, Infinity)).toMatchObject([{ mint: T0, maxt: T0 + MINUTE, length: 5 }]);
   expect(state.series.openMint(slot)).toBe(T0 + 2 * MINUTE);

@@ -20,7 +20,6 @@ import { writeHistogram } from "../wal/histogram-records.ts";
 import { type Damage, readWal } from "../wal/reader.ts";
 import { readExemplars, type RefExemplar, type RefInterval, writeExemplars, writeLabels } from "../wal/records.ts";
 import { segmentName, WalWriter } from "../wal/writer.ts";
-import type { OpenHistogram } from "./open-histogram.ts";
 import type { HeadState } from "./state.ts";
 
 const SERIES = 1;
@@ -115,7 +114,7 @@ function writeSeriesRecord(out: ByteWriter, state: HeadState, slot: number): voi
     for (let i = 8; i < LAST_SAMPLES_BYTES; i += 8) out.u64(0);
     const [low, high] = series.lastWords(slot);
     out.f64Words(low, high);
-  } else writeHistogram(out, (series.object(slot) as OpenHistogram).last!);
+  } else writeHistogram(out, series.histogram(slot)!.last!);
 }
 
 function writeTombstonesRecord(out: ByteWriter, state: HeadState): void {

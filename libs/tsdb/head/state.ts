@@ -140,13 +140,13 @@ export class HeadState {
   }
 
   /** Appends a sample later than the last of its series. */
-  appendFloat(slot: number, time: number, low: number, high: number): void {
+  appendFloat(slot: number, time: number, low: number, high: number, start: number): void {
     const { series } = this;
     const { rangeMs } = this.options;
     if (series.hasStored(slot)) this.#resume(slot);
-    if (!series.hasXor(slot)) {
+    if (!series.takesFloat(slot, start)) {
       if (series.hasOpenChunk(slot)) this.closeChunk(slot);
-      series.open(slot, time, rangeEnd(time, rangeMs));
+      series.open(slot, time, rangeEnd(time, rangeMs), start !== 0);
     } else {
       const count = series.openCount(slot);
       let cut = series.openBytes(slot) > CHUNK_BYTES_CUT;
@@ -158,10 +158,10 @@ export class HeadState {
       }
       if (cut) {
         this.closeChunk(slot);
-        series.open(slot, time, rangeEnd(time, rangeMs));
+        series.open(slot, time, rangeEnd(time, rangeMs), start !== 0);
       }
     }
-    series.append(slot, time, low, high);
+    series.append(slot, time, low, high, start);
     if (time < this.mint) this.mint = time;
     if (time > this.maxt) this.maxt = time;
   }
@@ -214,16 +214,17 @@ export class HeadState {
   /** As `appendFloat`. The histogram is kept: it must not change. */
   appendHistogram(slot: number, time: number, histogram: Histogram, start: number): void {
     const { series } = this;
-    const encoding = MERGE_ENCODING(histogram, false);
-    let open = series.object(slot) as OpenHistogram | undefined;
-    if (open?.encoding !== encoding) {
+    const encoding = MERGE_ENCODING(histogram, start !== 0);
+    let open = series.histogram(slot);
+    // One with start timestamps goes on without, too.
+    if (open?.encoding !== encoding && open?.encoding !== MERGE_ENCODING(histogram, true)) {
       if (series.hasOpenChunk(slot)) this.closeChunk(slot);
       open = new OpenHistogram(encoding);
-      series.openObject(slot, open);
+      series.openHistogram(slot, open);
     }
     const ended = open.append(start, time, histogram, this.options.rangeMs);
     if (ended !== undefined) this.#addFull(slot, ended);
-    series.setObjectTimes(slot, open.mint, time);
+    series.setHistogramTimes(slot, open.mint, time);
     if (time < this.mint) this.mint = time;
     if (time > this.maxt) this.maxt = time;
   }
@@ -244,7 +245,7 @@ export class HeadState {
   packLate(ref: number): readonly FullChunk[] {
     const series = this.late.of(ref);
     if (series?.open === undefined) return [];
-    const packed = series.open.toChunks(Infinity, false).map((chunk) => this.files.add(ref, chunk, true));
+    const packed = series.open.toChunks(Infinity).map((chunk) => this.files.add(ref, chunk, true));
     series.open = undefined;
     for (const chunk of packed) this.late.addChunk(ref, chunk);
     return packed;

@@ -84,8 +84,9 @@ export class StoredSamples {
     this.push(other.times[i]!, other.words[2 * i]!, other.words[2 * i + 1]!, other.histograms[i], other.starts[i]!);
   }
 
-  /** All samples in chunks of at most `countMax`, one kind each. */
-  toChunks(countMax: number, withStarts: boolean): Chunk[] {
+  /** All samples in chunks of at most `countMax`, one kind each; with start timestamps if any sample has one. */
+  toChunks(countMax: number): Chunk[] {
+    const withStarts = this.starts.subarray(0, this.length).some((start) => start !== 0);
     const encoder = new ChunkEncoder(countMax, (histogram) => MERGE_ENCODING(histogram, withStarts));
     for (let i = 0; i < this.length; i++) {
       const histogram = this.histograms[i];

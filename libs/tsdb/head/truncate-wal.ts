@@ -112,7 +112,7 @@ class Copy {
     this.#out = out;
     this.#needed = needed;
     this.#onDamage = onDamage;
-    this.#batch = new LogBatch((record) => out.add(record), false);
+    this.#batch = new LogBatch((record) => out.add(record));
   }
 
   async records(source: string, range: WalRange): Promise<void> {
