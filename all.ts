@@ -18,6 +18,7 @@ import type { LogConfig } from "#libs/kit/log.ts";
 import {
   boolean,
   choice,
+  choices,
   type ConfigOf,
   describeConfig,
   formatAddress,
@@ -26,9 +27,9 @@ import {
 } from "#libs/kit/options.ts";
 import { readBucketConfig } from "#libs/objstore/bucket.ts";
 import { storeGrpcService } from "#libs/storeapi/grpc-server.ts";
-import { querierOptions } from "#services/querier/config.ts";
+import { QUERIER_FEATURES, querierOptions } from "#services/querier/config.ts";
 import { openQueryHttp, querierComponent } from "#services/querier/main.ts";
-import { receiverOptions } from "#services/receiver/config.ts";
+import { FEATURE_HELP, receiverOptions, ST_STORAGE } from "#services/receiver/config.ts";
 import { scanThreads } from "#services/querier/scan-threads.ts";
 import { addAdminRoutes } from "#services/receiver/http.ts";
 import { ingestThread, lockDataFolder, writeAddress } from "#services/receiver/main.ts";
@@ -48,6 +49,11 @@ export const allOptions = {
     enforceTenancy: "true",
     partialResponse: "false",
   }),
+  enableFeature: choices(
+    "enable-feature",
+    [...QUERIER_FEATURES, ST_STORAGE],
+    `Experimental, by Prometheus's names: PromQL, and ${FEATURE_HELP}`,
+  ),
   ingestThread: choice(
     "receive.ingest-thread",
     "auto",

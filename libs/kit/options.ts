@@ -87,6 +87,18 @@ export function list(flag: string, help: string): Option<readonly string[]> {
   return { flag, help, kind: "list", fallback: "", secret: false, parse };
 }
 
+/** A list of words of a fixed set. */
+export function choices(flag: string, words: readonly string[], help: string): Option<readonly string[]> {
+  const option = list(flag, `${help} Any of ${words.join(", ")}. Repeatable, or a comma list.`);
+  const parse = (text: string): readonly string[] => {
+    const given = option.parse(text);
+    const unknown = given.find((word) => !words.includes(word));
+    if (unknown !== undefined) throw new BadRequestError(`there is no ${unknown}, only ${words.join(", ")}`);
+    return given;
+  };
+  return { ...option, parse };
+}
+
 /** Repeatable `name="value"` pairs, as Thanos's `--label`. */
 export function labels(flag: string, fallback: string, help: string): Option<ReadonlyMap<string, string>> {
   const parse = (text: string): ReadonlyMap<string, string> => {

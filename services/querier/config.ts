@@ -1,6 +1,7 @@
 import {
   address,
   boolean,
+  choices,
   type ConfigOf,
   duration,
   integer,
@@ -10,6 +11,9 @@ import {
   string,
 } from "#libs/kit/options.ts";
 import { FEATURE_NAMES } from "#libs/promql/features.ts";
+
+/** What `--enable-feature` knows of the querier. */
+export const QUERIER_FEATURES: readonly string[] = FEATURE_NAMES;
 
 /** Flags of `query`, Thanos's names. */
 export const querierOptions = {
@@ -32,10 +36,7 @@ export const querierOptions = {
   maxMemoryBytes: size("query.max-memory", "1GB", "Most memory one query may hold results and samples in."),
   slowQueryMs: duration("query.slow-log-threshold", "10s", "Queries that take longer are logged. 0s logs none."),
   defaultStepMs: duration("query.default-evaluation-interval", "1m", "Step of subqueries that name none."),
-  enableFeature: list(
-    "enable-feature",
-    `Experimental PromQL, by Prometheus's names: ${FEATURE_NAMES.join(", ")}. Repeatable, or a comma list.`,
-  ),
+  enableFeature: choices("enable-feature", QUERIER_FEATURES, "Experimental PromQL, by Prometheus's names."),
   partialResponse: boolean(
     "query.partial-response",
     true,

@@ -2,6 +2,7 @@ import { EXEMPLARS_PER_REQUEST } from "#libs/storeapi/limits.ts";
 import {
   address,
   boolean,
+  choices,
   type ConfigOf,
   duration,
   integer,
@@ -10,6 +11,11 @@ import {
   size,
   string,
 } from "#libs/kit/options.ts";
+
+export const ST_STORAGE = "st-storage";
+
+/** What `--enable-feature` knows of the receiver, for its help. */
+export const FEATURE_HELP = `${ST_STORAGE} keeps the start timestamps of remote write 2.0: what has them is in chunks that Thanos and Prometheus before 3.14 cannot read.`;
 
 /** Flags of `receive`, Thanos's names where it has one. */
 export const receiverOptions = {
@@ -60,6 +66,7 @@ export const receiverOptions = {
     "Most exemplars a tenant may have in memory, the newest. Blocks keep those that are there when they are cut. 0 keeps none.",
   ),
   exemplarsPerRequest: EXEMPLARS_PER_REQUEST,
+  enableFeature: choices("enable-feature", [ST_STORAGE], `Experimental, by Prometheus's names. ${FEATURE_HELP}`),
   walFsyncIntervalMs: duration(
     "wal.fsync-interval",
     "0s",

@@ -14,7 +14,7 @@ import type { MetadataAnswer } from "#libs/storeapi/block-extras.ts";
 import { ProxyStore } from "#libs/storeapi/proxy.ts";
 import { storeHandlers } from "#libs/storeapi/port.ts";
 import { storeBytesHandlers } from "#libs/storeapi/grpc-server.ts";
-import type { ReceiverConfig } from "./config.ts";
+import { type ReceiverConfig, ST_STORAGE } from "./config.ts";
 import { addWriteRoutes } from "./http.ts";
 import { Tenants } from "./tenants.ts";
 import { applyWrite, decompress, type WriteVersion } from "./write-request.ts";
@@ -85,6 +85,7 @@ export const start: StartComponent<IngestConfig> = async ({ receiver, bucket: bu
     labelsMax: receiver.labelsMax,
     nameBytesMax: receiver.labelNameBytesMax,
     valueBytesMax: receiver.labelValueBytesMax,
+    withStarts: receiver.enableFeature.includes(ST_STORAGE),
   };
 
   const write = async ({ tenant, version, encoding, body }: WriteCall): Promise<WriteAnswer> => {

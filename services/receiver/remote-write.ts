@@ -48,6 +48,8 @@ export class ParsedWrite {
   times = new Float64Array(4096);
   values = new Float64Array(4096);
   words = new Int32Array(this.values.buffer);
+  /** Start timestamps, 0 unknown; it may end before the samples do, and is undefined when none has one. */
+  starts: Float64Array | undefined;
   histograms: HistogramSample[] = [];
   exemplars: ExemplarPart[] = [];
   /** Byte ranges of the symbols of 2.0. */
@@ -63,6 +65,7 @@ export class ParsedWrite {
     this.extra.clear();
     this.seriesCount = 0;
     this.sampleCount = 0;
+    this.starts = undefined;
     this.histograms = [];
     this.exemplars = [];
     this.symbols = [];
@@ -96,6 +99,16 @@ export class ParsedWrite {
     this.times[i] = time;
     this.words[2 * i] = low;
     this.words[2 * i + 1] = high;
+  }
+
+  /** Of the sample that was added last. */
+  setStart(start: number): void {
+    if (this.starts === undefined || this.starts.length < this.times.length) {
+      const starts = new Float64Array(this.times.length);
+      if (this.starts !== undefined) starts.set(this.starts);
+      this.starts = starts;
+    }
+    this.starts[this.sampleCount - 1] = start;
   }
 
   #growSeries(): void {
@@ -186,6 +199,7 @@ function walkFields(bytes: Buffer, end: number): void {
 const TAG = {
   DOUBLE_1: 0x09,
   VARINT_2: 0x10,
+  VARINT_3: 0x18,
   LEN_1: 0x0a,
   LEN_2: 0x12,
   LEN_3: 0x1a,
@@ -193,11 +207,12 @@ const TAG = {
   LEN_5: 0x2a,
 } as const;
 
-/** A Sample message, the same in both versions; field 3 of 2.0, the start timestamp, is read over. */
+/** A Sample message, the same in both versions; field 3, the start timestamp, is of 2.0. */
 function sample(bytes: Buffer, end: number, into: ParsedWrite): void {
   let low = 0;
   let high = 0;
   let time = 0;
+  let start = 0;
   while (at < end) {
     const tag = uvarint(bytes, end);
     if (tag === TAG.DOUBLE_1) {
@@ -206,9 +221,11 @@ function sample(bytes: Buffer, end: number, into: ParsedWrite): void {
       high = bytes.readInt32LE(at + 4);
       at += 8;
     } else if (tag === TAG.VARINT_2) time = int64(bytes, end);
+    else if (tag === TAG.VARINT_3) start = int64(bytes, end);
     else skip(bytes, tag, end);
   }
   into.addSample(time, low, high);
+  if (start !== 0) into.setStart(start);
 }
 
 /** A sample field in the form every sender writes: value, then a time of up to 49 bits. False, and nothing read, for any other. */

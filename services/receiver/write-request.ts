@@ -32,6 +32,8 @@ export interface WriteLimits extends LabelLimits {
   readonly requestBytesMax: number;
   /** Samples after this time, ms, are refused. */
   readonly latestTime: number;
+  /** Whether start timestamps are kept. */
+  readonly withStarts: boolean;
 }
 
 /** Refusals by reason, for the metric. */
@@ -60,6 +62,8 @@ export interface WriteOutcome {
 }
 
 const ERRORS_MAX = 10;
+/** Further from 1970, ms, a start timestamp is none: chunks have differences of them, which numbers hold exactly up to 2^53. */
+const START_MAX = 2 ** 51;
 const parsed = new ParsedWrite();
 const snappy = new SnappyDecoder();
 
@@ -237,15 +241,22 @@ class Application {
     return histograms.some(({ time, fault }) => fault === undefined && this.#isTakenAt(time));
   }
 
+  /** What is kept of a start timestamp, 0: nothing. */
+  #kept(start: number): number {
+    return this.#version === 2 && this.#limits.withStarts && Math.abs(start) <= START_MAX ? start : 0;
+  }
+
   floats(slot: number, from: number, to: number): void {
     const head = this.#head;
+    const { starts } = parsed;
     for (let k = from; k < to; k++) {
       const time = parsed.times[k]!;
       if (!this.#isSane(time)) {
         this.#refuseTime(time, () => head.labels(slot));
         continue;
       }
-      const outcome = head.append(slot, time, parsed.words[2 * k]!, parsed.words[2 * k + 1]!);
+      const start = starts === undefined ? 0 : this.#kept(starts[k] ?? 0);
+      const outcome = head.append(slot, time, parsed.words[2 * k]!, parsed.words[2 * k + 1]!, start);
       if (outcome <= OUTCOME.SAME) this.#samples++;
       else if (this.#isSilent(outcome, slot)) {
         if (this.#version === 2) this.#samples++;
@@ -265,7 +276,7 @@ class Application {
     else if (fault !== undefined)
       this.#refuse("invalid_histogram", 1, () => this.#withSeries(fault, head.labels(slot)));
     else {
-      const outcome = head.appendHistogram(slot, time, histogram, start);
+      const outcome = head.appendHistogram(slot, time, histogram, this.#kept(start));
       if (outcome <= OUTCOME.SAME) this.#histograms++;
       else if (this.#isSilent(outcome, slot)) {
         if (this.#version === 2) this.#histograms++;

@@ -163,7 +163,7 @@ function body(program: string, isWhole: boolean): void {
       const limits = { requestBytesMax: 1 << 25, labelsMax: 200, nameBytesMax: 1 << 10, valueBytesMax: 1 << 16 };
       for (const series of requests(isWhole)) {
         const body = decompress(Buffer.from(writeBody(series)), "snappy", 1 << 25);
-        const { errors } = applyWrite(head, body, 1, { ...limits, latestTime: Infinity });
+        const { errors } = applyWrite(head, body, 1, { ...limits, latestTime: Infinity, withStarts: false });
         const response = await write(`${base}/api/v1/write`, series);
         expect([response.status, await response.text()]).toEqual([204, ""]);
         expect(errors).toEqual([]);

@@ -1,11 +1,45 @@
-/** A real Prometheus opens the folder of a head: log, head chunks, out-of-order log, snapshot. */
+/** A real Prometheus opens the folder of a head, and a head that of a Prometheus: log, head chunks, out-of-order log, snapshot. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { silentLog } from "#libs/kit/log.ts";
 import { createMatcher } from "#libs/model/matcher.ts";
-import { append, headFolder, HOUR, intHistogram, MINUTE, openHead, read, T0 } from "../support/head.ts";
-import { ask, describeWith, describeWithPrometheus3, freePort, run, until } from "../support/process.ts";
+import {
+  append,
+  headFolder,
+  HOUR,
+  intHistogram,
+  MINUTE,
+  openHead,
+  read,
+  type SeenSample,
+  T0,
+  type TestSample,
+} from "../support/head.ts";
+import { ask, describeWith, describeWithPrometheus3, freePort, run, type Running, until } from "../support/process.ts";
+
+/** A Prometheus on the folder, ready, with late samples; and where it is. */
+async function startPrometheus(
+  program: string,
+  folder: string,
+  flags: readonly string[],
+): Promise<Running & { base: string }> {
+  const config = join(folder, "prometheus.yml");
+  writeFileSync(config, "storage: {tsdb: {out_of_order_time_window: 2h}}\n");
+  const port = await freePort();
+  const running = run(program, [
+    `--config.file=${config}`,
+    `--storage.tsdb.path=${folder}`,
+    `--web.listen-address=127.0.0.1:${port}`,
+    "--storage.tsdb.retention.time=100y",
+    ...flags,
+  ]);
+  const base = `http://127.0.0.1:${port}`;
+  await until("Prometheus is ready", async () =>
+    (await fetch(`${base}/-/ready`).catch(() => undefined))?.ok === true ? true : undefined,
+  );
+  return { ...running, base };
+}
 
 function body(program: string, withHistograms: boolean): void {
   for (const snapshot of [false, true]) {
@@ -27,24 +61,12 @@ function body(program: string, withHistograms: boolean): void {
       for (let i = 0; i < 50; i++) append(head, ["__name__", "float"], [[T0 + i * MINUTE + 1, -i]]);
       await head.deleteSeries([createMatcher({ type: "=", name: "__name__", value: "float" })], T0, T0 + 99 * 10_000);
       await head.close(snapshot);
-      const config = join(folder, "prometheus.yml");
-      writeFileSync(config, "storage: {tsdb: {out_of_order_time_window: 2h}}\n");
-      const port = await freePort();
-      const prometheus = run(program, [
-        `--config.file=${config}`,
-        `--storage.tsdb.path=${folder}`,
-        `--web.listen-address=127.0.0.1:${port}`,
-        "--storage.tsdb.retention.time=100y",
-        ...(snapshot ? ["--enable-feature=memory-snapshot-on-shutdown"] : []),
-      ]);
+      const snapshots = snapshot ? ["--enable-feature=memory-snapshot-on-shutdown"] : [];
+      const prometheus = await startPrometheus(program, folder, snapshots);
       try {
-        const base = `http://127.0.0.1:${port}`;
-        await until("Prometheus is ready", async () =>
-          (await fetch(`${base}/-/ready`).catch(() => undefined))?.ok === true ? true : undefined,
-        );
         const time = String((T0 + 2 * HOUR) / 1000);
         const count = async (query: string): Promise<string | undefined> =>
-          (await ask(base, "query", { query, time })).data.result[0]?.value?.[1];
+          (await ask(prometheus.base, "query", { query, time })).data.result[0]?.value?.[1];
         // 600 of which 100 are deleted; of the 50 late ones 17 lie there, which Debian's 2.42 does not see deleted.
         expect(await count("count_over_time(float[3h])")).toBe(withHistograms ? "533" : "550");
         if (withHistograms) {
@@ -71,5 +93,111 @@ function body(program: string, withHistograms: boolean): void {
   }
 }
 
+const WITH_STARTS =
+  "--enable-feature=st-storage,xor2-encoding,histograms-st-encoding,use-start-timestamps,promql-experimental-functions";
+
+/** Time and start timestamp of the samples of a series that lie at whole minutes, as Prometheus tells them. */
+async function startsIn(base: string, selector: string): Promise<(readonly [time: number, start: number])[]> {
+  const params = { query: `start_timestamp(${selector})`, start: String(T0 / 1000), end: String((T0 + HOUR) / 1000) };
+  const { data } = await ask(base, "query_range", { ...params, step: "60" });
+  return data.result[0]!.values!.map(([time, start]) => [time * 1000, Number(start) * 1000] as const);
+}
+
+const startsOf = (samples: readonly SeenSample[]): (readonly [time: number, start: number])[] =>
+  samples.map(([time, , start]) => [time, start ?? 0]);
+
+function startTimestamps(program: string): void {
+  for (const snapshot of [false, true]) {
+    const how = snapshot ? "with a snapshot" : "without a snapshot";
+    const features = snapshot ? `${WITH_STARTS},memory-snapshot-on-shutdown` : WITH_STARTS;
+
+    test(`Prometheus has the start timestamps that a head left ${how}`, async () => {
+      const folder = headFolder();
+      const head = openHead(folder, { outOfOrderMs: 2 * HOUR });
+      const startAt = (i: number): number => (i < 40 ? T0 - HOUR : T0 + i * MINUTE - 1000);
+      const floats: TestSample[] = [];
+      const histograms: TestSample[] = [];
+      for (let i = 0; i <= 60; i++) {
+        floats.push([T0 + i * MINUTE, i, startAt(i)]);
+        histograms.push([T0 + i * MINUTE, intHistogram([[0, 3]], [i, 2 * i, i]), startAt(i)]);
+      }
+      const isLate = (i: number): boolean => i % 7 === 3;
+      for (const wanted of [false, true]) {
+        append(
+          head,
+          ["__name__", "float"],
+          floats.filter((_, i) => isLate(i) === wanted),
+        );
+        append(
+          head,
+          ["__name__", "histogram"],
+          histograms.filter((_, i) => isLate(i) === wanted),
+        );
+      }
+      await head.close(snapshot);
+      const prometheus = await startPrometheus(program, folder, [features]);
+      try {
+        const want = floats.map(([time], i) => [time, startAt(i)]);
+        expect(await startsIn(prometheus.base, "float")).toEqual(want);
+        expect(await startsIn(prometheus.base, "histogram")).toEqual(want);
+        expect(prometheus.log()).not.toMatch(/level=(ERROR|WARN).*component=tsdb/);
+      } finally {
+        await prometheus.stop();
+      }
+    }, 60_000);
+
+    test(`a head has the start timestamps that Prometheus left ${how}`, async () => {
+      const folder = headFolder();
+      const prometheus = await startPrometheus(program, folder, ["--web.enable-otlp-receiver", features]);
+      const want = new Map<string, (readonly [number, number])[]>();
+      try {
+        for (let i = 0; i <= 60; i++) await sendOtlp(prometheus.base, i);
+        for (const name of ["sum_total", "exponential"]) want.set(name, await startsIn(prometheus.base, name));
+      } finally {
+        await prometheus.stop();
+      }
+      expect(want.get("exponential")![60]).toEqual([T0 + 60 * MINUTE, T0 + 40 * MINUTE - 1000]);
+      const head = openHead(folder);
+      const found = await read(head, [{ type: "=~", name: "__name__", value: "sum_total|exponential" }]);
+      expect(new Map(found.map(({ pairs, samples }) => [pairs[1], startsOf(samples)]))).toEqual(want);
+      await head.close();
+    }, 60_000);
+  }
+}
+
+/** Sends sample `i` of a counter and of a histogram by OTLP: of 3.14's receivers only it keeps start timestamps. */
+async function sendOtlp(base: string, i: number): Promise<void> {
+  const nanos = (ms: number): string => `${ms}000000`;
+  const times = {
+    startTimeUnixNano: nanos(i < 40 ? T0 - HOUR : T0 + 40 * MINUTE - 1000),
+    timeUnixNano: nanos(T0 + i * MINUTE),
+  };
+  const buckets = {
+    scale: 0,
+    count: String(3 * i),
+    sum: i,
+    positive: { offset: 0, bucketCounts: [i, 2 * i].map(String) },
+  };
+  const metrics = [
+    {
+      name: "sum",
+      sum: { aggregationTemporality: 2, isMonotonic: true, dataPoints: [{ ...times, asDouble: i }] },
+    },
+    {
+      name: "exponential",
+      exponentialHistogram: { aggregationTemporality: 2, dataPoints: [{ ...times, ...buckets }] },
+    },
+  ];
+  const answer = await fetch(`${base}/api/v1/otlp/v1/metrics`, {
+    method: "POST",
+    body: JSON.stringify({ resourceMetrics: [{ scopeMetrics: [{ metrics }] }] }),
+    headers: { "content-type": "application/json" },
+  });
+  expect([answer.status, await answer.text()]).toEqual([200, ""]);
+}
+
 describeWith("prometheus", "floats in Debian's Prometheus", () => body("prometheus", false));
-describeWithPrometheus3("all in a Prometheus 3", (program) => body(program, true));
+describeWithPrometheus3("all in a Prometheus 3", (program) => {
+  body(program, true);
+  startTimestamps(program);
+});

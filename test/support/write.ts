@@ -1,8 +1,9 @@
 /** Remote write for tests. */
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { compress } from "snappyjs";
 import { RemoteWriteRequestSchema } from "#gen/prometheus/remote_pb.ts";
-import type { HistogramSchema } from "#gen/prometheus/types_pb.ts";
+import { HistogramSchema } from "#gen/prometheus/types_pb.ts";
 
 export interface TestSeries {
   readonly labels: Readonly<Record<string, string>>;
@@ -30,6 +31,45 @@ export async function write(url: string, series: readonly TestSeries[], signal?:
     body: new Uint8Array(writeBody(series)),
     headers,
     ...(signal === undefined ? {} : { signal }),
+  });
+}
+
+/** A series of 2.0; 0 is no start timestamp. */
+export interface TestSeriesV2 {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly samples?: readonly (readonly [timeMs: number, value: number, startMs: number])[];
+  readonly histograms?: readonly (readonly [histogram: TestHistogram, startMs: number])[];
+}
+
+/** Sends remote write 2.0. */
+export async function writeV2(url: string, series: readonly TestSeriesV2[]): Promise<Response> {
+  const symbols = [...new Set(["", ...series.flatMap(({ labels }) => Object.entries(labels).flat())])];
+  const request = new BinaryWriter();
+  for (const symbol of symbols) request.tag(4, WireType.LengthDelimited).string(symbol);
+  for (const { labels, samples, histograms } of series) {
+    request.tag(5, WireType.LengthDelimited).fork();
+    const pairs = Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1));
+    for (const text of pairs.flat()) request.tag(1, WireType.Varint).uint32(symbols.indexOf(text));
+    for (const [time, value, start] of samples ?? []) {
+      request.tag(2, WireType.LengthDelimited).fork();
+      request.tag(1, WireType.Bit64).double(value).tag(2, WireType.Varint).int64(time);
+      request.tag(3, WireType.Varint).int64(start).join();
+    }
+    for (const [histogram, start] of histograms ?? []) {
+      request.tag(3, WireType.LengthDelimited).fork();
+      request.raw(toBinary(HistogramSchema, create(HistogramSchema, histogram)));
+      request.tag(17, WireType.Varint).int64(start).join();
+    }
+    request.join();
+  }
+  return fetch(url, {
+    method: "POST",
+    body: new Uint8Array(compress(request.finish())),
+    headers: {
+      "content-type": "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+      "content-encoding": "snappy",
+      "x-prometheus-remote-write-version": "2.0.0",
+    },
   });
 }
 
