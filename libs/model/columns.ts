@@ -31,13 +31,19 @@ export class SampleColumns {
     return this.starts;
   }
 
-  /** Appends a float by its words, where there are floats alone and no start timestamps. */
-  addFloat(time: number, low: number, high: number): void {
+  /** Appends a float by its words, where there are floats alone. */
+  addFloat(time: number, low: number, high: number, start: number): void {
     this.reserve(1);
     const i = this.length++;
     this.times[i] = time;
     this.words[2 * i] = low;
     this.words[2 * i + 1] = high;
+    this.#setStart(i, start);
+  }
+
+  #setStart(i: number, start: number): void {
+    if (start !== 0) this.withStarts()[i] = start;
+    else if (this.starts !== undefined) this.starts[i] = 0;
   }
 
   /** Appends a histogram; the columns of a stale one say stale. */
@@ -65,9 +71,7 @@ export class SampleColumns {
       this.histograms.length = at;
       this.histograms.push(histogram);
     }
-    const start = from.starts?.[i] ?? 0;
-    if (start !== 0) this.withStarts()[at] = start;
-    else if (this.starts !== undefined) this.starts[at] = 0;
+    this.#setStart(at, from.starts?.[i] ?? 0);
   }
 
   /** Makes room for `count` more samples. */

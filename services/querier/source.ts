@@ -354,7 +354,7 @@ class RowsBatch implements SeriesBatch {
     const { chunks, ends, newest, all } = this.#rows;
     const at = this.#at;
     if (newest !== undefined && !Number.isNaN(newest.times[at]!)) {
-      columns.addFloat(newest.times[at]!, newest.words[2 * at]!, newest.words[2 * at + 1]!);
+      columns.addFloat(newest.times[at]!, newest.words[2 * at]!, newest.words[2 * at + 1]!, newest.starts?.[at] ?? 0);
       return;
     }
     try {

@@ -41,7 +41,7 @@ function outcomeOf(decoding: () => Sample[]): Sample[] | Error {
 }
 
 function decodeInto(columns: SampleColumns, bytes: Uint8Array): Sample[] {
-  columns.addFloat(7, 8, 9);
+  columns.addFloat(7, 8, 9, 0);
   decodeChunk(1, bytes, 0, bytes.length, columns, "test");
   const all = Array.from({ length: columns.length }, (_, i): Sample => {
     const [low, high] = [columns.words[2 * i]!, columns.words[2 * i + 1]!];

@@ -1,13 +1,21 @@
-/** Samples as XOR chunks of their own: nothing needs decoding (bench/query-head.ts). */
+/** Samples as chunks of their own: nothing needs decoding (bench/query-head.ts). */
 import { ENCODING } from "../chunk/encoding.ts";
 import { appendXor, emptyXorState, XOR_HEADER_BYTES, XOR_SAMPLE_BYTES_MAX } from "../chunk/xor.ts";
+import { Xor2Appender } from "../chunk/xor2.ts";
 import type { FrameBuilder } from "../series/frame.ts";
 
 export class OneSample {
   readonly #one = emptyXorState(new Uint8Array(XOR_HEADER_BYTES + XOR_SAMPLE_BYTES_MAX));
 
-  /** Adds a chunk of one sample; the value as words. */
-  add(builder: FrameBuilder, time: number, low: number, high: number): void {
+  /** Adds a chunk of one sample; the value as words, `start` 0 is unknown. */
+  add(builder: FrameBuilder, time: number, low: number, high: number, start: number): void {
+    if (start !== 0) {
+      const xor2 = new Xor2Appender();
+      xor2.append(start, time, low, high);
+      const bytes = xor2.bytes();
+      builder.chunk(time, time, ENCODING.XOR2, bytes, 0, bytes.length);
+      return;
+    }
     const one = this.#one;
     // Most series were last written at the same time: all but the value is the same.
     if (one.count === 0 || one.time !== time) {

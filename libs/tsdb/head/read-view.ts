@@ -20,7 +20,7 @@ import type { Tombstones } from "./tombstones.ts";
 export type ChunkSink = Pick<FrameBuilder, "reserveChunk" | "chunk" | "bytes">;
 
 /** Takes the newest sample of a series in place of its chunks. */
-export type OnNewest = (time: number, low: number, high: number) => void;
+export type OnNewest = (time: number, low: number, high: number, start: number) => void;
 
 type ChunkQuery = Pick<SeriesQuery, "mint" | "maxt" | "skipChunks">;
 
@@ -42,13 +42,17 @@ export class ReadView {
   readonly #openReads: ChainReads;
   readonly #tombstones: ReadonlyMap<number, readonly Interval[]>;
 
-  /** Takes the view, without late samples where `late` is undefined; `release` must follow. */
+  /**
+   * Takes the view, without late samples where `late` is undefined; `release` must follow. `newestTo`: `addChunks` is
+   * called with it as `maxt` and with `onNewest`.
+   */
   constructor(
     series: HeadSeries,
     slots: Uint32Array,
     files: HeadChunkFiles,
     late: OutOfOrder | undefined,
     tombstones: Tombstones,
+    newestTo = -Infinity,
   ) {
     this.series = series;
     this.slots = slots;
@@ -62,9 +66,10 @@ export class ReadView {
     this.#tombstones = tombstones.byRef;
     if (!series.hasObjects && (late?.count ?? 0) === 0) return;
     for (let i = 0; i < slots.length; i++) {
-      if (this.#records.hasObject(i)) this.#objects.set(i, series.openChunk(slots[i]!)!);
       const lateSeries = late?.of(series.refs[slots[i]!]!);
       if (lateSeries !== undefined) this.#late.set(i, lateSeries.clone());
+      if (this.#records.hasObject(i) && !this.#isNewestKnown(i, newestTo))
+        this.#objects.set(i, series.openChunk(slots[i]!)!);
     }
   }
 
@@ -81,11 +86,9 @@ export class ReadView {
    */
   addChunks(i: number, query: ChunkQuery, builder: ChunkSink, onNewest?: OnNewest): boolean {
     const { mint, maxt, skipChunks } = query;
-    const late = this.#late.get(i);
-    const deleted = this.#tombstones.size === 0 ? undefined : this.#tombstones.get(this.#refOf(i));
     // As Prometheus: a series is named as long as its open chunk is in range, even if all of it is deleted.
     if (skipChunks && this.#isOpenIn(i, mint, maxt)) return true;
-    if (late !== undefined || deleted !== undefined) {
+    if (!this.#isPlain(i)) {
       const chunks = this.chunks(i, mint, maxt);
       if (chunks.length === 0) return false;
       if (!skipChunks)
@@ -93,9 +96,10 @@ export class ReadView {
           builder.chunk(from, to, encoding, data, 0, data.length);
       return true;
     }
-    if (onNewest !== undefined && this.#records.hasXor(i) && this.#records.lastTime(i) <= maxt) {
-      if (this.#records.lastTime(i) < mint) return false;
-      onNewest(this.#records.lastTime(i), this.#records.lastLow(i), this.#records.lastHigh(i));
+    if (onNewest !== undefined && this.#isNewestKnown(i, maxt)) {
+      const records = this.#records;
+      if (records.lastTime(i) < mint) return false;
+      onNewest(records.lastTime(i), records.lastLow(i), records.lastHigh(i), records.lastStart(i));
       return true;
     }
     const { full } = this.series;
@@ -124,6 +128,16 @@ export class ReadView {
       this.#records.readXor(i, this.#openReads, at);
     }
     return true;
+  }
+
+  /** Whether series `i` has neither late nor deleted samples. */
+  #isPlain(i: number): boolean {
+    return !this.#late.has(i) && (this.#tombstones.size === 0 || !this.#tombstones.has(this.#refOf(i)));
+  }
+
+  /** Whether the newest sample of series `i` up to `maxt` is at hand without its chunks. */
+  #isNewestKnown(i: number, maxt: number): boolean {
+    return this.#records.hasFloats(i) && this.#records.lastTime(i) <= maxt && this.#isPlain(i);
   }
 
   /** Where the labels of series `i` are in the head's `ids`. */

@@ -1,10 +1,10 @@
 /**
  * The 64-byte record that a head has of a series, as doubles and as words over the same memory:
  *
- *   double 0 time │ 1 delta │ 2 value │ 3 mint of the open chunk │ 4 nextAt
+ *   double 0 time │ 1 delta, of XOR2 the last start timestamp │ 2 value │ 3 mint of the open chunk │ 4 nextAt
  *   word  10 last block of the open chunk │ 11 bits used │ 12 count, leading << 16, trailing << 24
  *   word  13 what the open chunk is: `NO_CHUNK`, `XOR`, in the arena, `STORED`, the same of which 1 and 4 and the end
- *            are not known yet, `XOR2`, an object that has the delta and the window, or `HISTOGRAM`, an object that
+ *            are not known yet, `XOR2`, an object that has the delta and the rest of 12, or `HISTOGRAM`, an object that
  *            has all but 0 and 3
  *   word  14 newest full chunk + 1 │ 15 labels offset
  */
@@ -59,6 +59,11 @@ export class SnapshotRecord {
     return kind === XOR || kind === STORED;
   }
 
+  /** Whether the open chunk has floats. */
+  hasFloats(i: number): boolean {
+    return this.hasXor(i) || this.#words[i * WORDS + KIND] === XOR2;
+  }
+
   hasObject(i: number): boolean {
     const kind = this.#words[i * WORDS + KIND];
     return kind === HISTOGRAM || kind === XOR2;
@@ -82,6 +87,11 @@ export class SnapshotRecord {
 
   lastHigh(i: number): number {
     return this.#words[i * WORDS + VALUE_WORD + 1]!;
+  }
+
+  /** Start timestamp of the last float, 0 unknown. */
+  lastStart(i: number): number {
+    return this.#words[i * WORDS + KIND] === XOR2 ? this.#doubles[i * DOUBLES + DELTA]! : 0;
   }
 
   /** Copies the open XOR chunk to the begin of `target`. */

@@ -323,6 +323,7 @@ export class HeadSeries {
     this.#words[w + BITS] = xor2.bitCount;
     this.#words[w + STATE] = xor2.count;
     this.#doubles[slot * DOUBLES + TIME] = time;
+    this.#doubles[slot * DOUBLES + DELTA] = start;
     this.#words[w + VALUE_WORD] = low;
     this.#words[w + VALUE_WORD + 1] = high;
   }
@@ -449,11 +450,7 @@ export class HeadSeries {
     for (let i = 0; i < slots.length; i++) {
       const source = slots[i]! * WORDS;
       const target = i * WORDS;
-      words[target] = this.#words[source]!;
-      words[target + 1] = this.#words[source + 1]!;
-      words[target + VALUE_WORD] = this.#words[source + VALUE_WORD]!;
-      words[target + VALUE_WORD + 1] = this.#words[source + VALUE_WORD + 1]!;
-      for (let k = 2 * CHUNK_MINT; k < WORDS; k++) words[target + k] = this.#words[source + k]!;
+      for (let k = 0; k < WORDS; k++) words[target + k] = this.#words[source + k]!;
     }
     return { doubles, words };
   }

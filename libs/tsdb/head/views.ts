@@ -30,7 +30,8 @@ export async function* headViews(
     yield* headViews(state, postings, query, signal);
     return;
   }
-  const view = new ReadView(series, slots, files, late, tombstones);
+  const newestTo = query.newestOnly === true ? query.maxt : undefined;
+  const view = new ReadView(series, slots, files, late, tombstones, newestTo);
   const builder = new FrameBuilder();
   try {
     const ids = new StreamIds(series.symbols.texts, builder, slots.length);
@@ -72,9 +73,11 @@ class Rows {
     if (!newestOnly) return;
     const times = new Float64Array(capacity).fill(NaN);
     const words = new Int32Array(2 * capacity);
-    this.newest = { times, words };
-    this.onNewest = (time, low, high) => {
+    const newest: NewestSamples = { times, words, starts: undefined };
+    this.newest = newest;
+    this.onNewest = (time, low, high, start) => {
       times[this.count] = time;
+      if (start !== 0) (newest.starts ??= new Float64Array(capacity))[this.count] = start;
       words[2 * this.count] = low;
       words[2 * this.count + 1] = high;
     };
@@ -150,7 +153,7 @@ class HeadView implements SeriesView {
   }
 
   /** Each newest sample as a chunk of its own. */
-  #newestFrame({ times, words }: NewestSamples): SeriesFrame {
+  #newestFrame({ times, words, starts }: NewestSamples): SeriesFrame {
     const others = this.#builder.takeChunks();
     const one = new OneSample();
     let from = 0;
@@ -159,7 +162,8 @@ class HeadView implements SeriesView {
         const { mint, maxt, encoding, data } = others[from]!;
         this.#builder.chunk(mint, maxt, encoding, data, 0, data.length);
       }
-      if (!Number.isNaN(times[s]!)) one.add(this.#builder, times[s]!, words[2 * s]!, words[2 * s + 1]!);
+      if (!Number.isNaN(times[s]!))
+        one.add(this.#builder, times[s]!, words[2 * s]!, words[2 * s + 1]!, starts?.[s] ?? 0);
       this.#addLabels(s);
       this.#builder.endSeries();
     }

@@ -45,6 +45,8 @@ export class LabelRows {
 export interface NewestSamples {
   readonly times: Float64Array;
   readonly words: Int32Array;
+  /** Start timestamps, 0 unknown; undefined where there are none. */
+  starts: Float64Array | undefined;
 }
 
 /** Some series, each once. There until the next view of the stream is asked for, or `take` or `toFrame` is called. */
