@@ -60,6 +60,17 @@ export function truncateFile(path: string, length: number): void {
   }
 }
 
+/** So many damaged files are left of a folder for somebody to look at: a log's have 128 MiB each. */
+const SET_ASIDE_MAX = 3;
+
+/** Renames a damaged file to `<name>.corrupt`. Of those in its folder the first by name go when they are too many. */
+export function setAside(path: string): void {
+  renameSync(path, `${path}.corrupt`);
+  const folder = dirname(path);
+  const names = readdirSync(folder).filter((name) => name.endsWith(".corrupt"));
+  for (const name of names.sort().slice(0, -SET_ASIDE_MAX)) rmSync(join(folder, name));
+}
+
 /** Lengths above are held against the file's size before memory is taken: they may come from corrupt bytes. */
 const UNCHECKED_BYTES_MAX = 1 << 20;
 

@@ -15,7 +15,6 @@ import {
   openSync,
   readdirSync,
   readSync,
-  renameSync,
   rmSync,
   statSync,
   truncateSync,
@@ -26,7 +25,7 @@ import { CorruptionError } from "#libs/kit/errors.ts";
 import { atOnce } from "#libs/kit/slices.ts";
 import { crc32c } from "../encoding/crc32c.ts";
 import { ByteWriter } from "../encoding/writer.ts";
-import { ensureFolder, syncFolder, writeAll } from "../files.ts";
+import { ensureFolder, setAside, syncFolder, writeAll } from "../files.ts";
 import type { Chunk } from "../chunk/encoding.ts";
 import type { FullChunk, FullChunks } from "./full-chunks.ts";
 
@@ -206,7 +205,7 @@ export class HeadChunkFiles {
         onDamage,
       );
       if (goodBytes === 0) {
-        renameSync(path, `${path}.corrupt`);
+        setAside(path);
         hasHoles = true;
         continue;
       }

@@ -81,6 +81,16 @@ describe("chunks_head", () => {
     expect(await content(folder)).toEqual(want);
     expect(readdirSync(join(folder, "chunks_head"))).toContain("000001.corrupt");
   });
+
+  test("the last three of them are left", async () => {
+    const folder = headFolder();
+    await filled(folder);
+    for (const number of [2, 3, 4, 5]) writeFileSync(join(folder, `chunks_head/00000${number}`), "not one");
+    flip(file(folder), 0);
+    expect(await content(folder)).toEqual(want);
+    const left = readdirSync(join(folder, "chunks_head")).filter((name) => name.endsWith(".corrupt"));
+    expect(left.sort()).toEqual(["000003.corrupt", "000004.corrupt", "000005.corrupt"]);
+  });
 });
 
 describe("wal", () => {

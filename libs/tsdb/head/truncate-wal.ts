@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { messageOf } from "#libs/kit/errors.ts";
 import type { Logger } from "#libs/kit/log.ts";
 import { Slices } from "#libs/kit/slices.ts";
-import { syncFolder } from "../files.ts";
+import { setAside, syncFolder } from "../files.ts";
 import { readHistogramRecord } from "../wal/histogram-records.ts";
 import { type Damage, readWal, type WalRange } from "../wal/reader.ts";
 import {
@@ -86,7 +86,7 @@ export async function truncateWal(folder: string, wal: WalWriter, needed: StillN
   renameSync(temporary, join(folder, name));
   syncFolder(folder);
   for (const { file, segment } of damages) {
-    if (segment <= last && existsSync(file)) renameSync(file, `${file}.corrupt`);
+    if (segment <= last && existsSync(file)) setAside(file);
   }
   await wal.removeBefore(last + 1);
   // Not only the previous one: processes that ended here have left others.
