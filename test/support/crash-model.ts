@@ -14,9 +14,9 @@ import { type SeenSeries, seen } from "./head.ts";
 
 /** What may and what must be there, from what was seen last and what the writer noted since. */
 export class CrashModel {
-  #stored = new Map<string, Map<number, unknown>>();
+  #stored = new Map<string, Map<number, string>>();
   /** Sent, and now older than what is kept: damage to the log of late samples may bring it back for a while. */
-  readonly #past: [labels: string, time: number, value: unknown][] = [];
+  readonly #past: [labels: string, time: number, value: string][] = [];
   readonly #kept = new Set<string>();
   readonly #dropped = new Set<string>();
   #horizon = -Infinity;
@@ -27,9 +27,9 @@ export class CrashModel {
   /** Takes a life's notes and what is there after it. @returns what is wrong. */
   check(notes: readonly sent.Note[], found: Found): string[] {
     const wrong: string[] = [];
-    const expected = new Map<string, Map<number, { readonly value: unknown; must: boolean }>>();
-    const put = (labels: string, time: number, value: unknown, must: boolean): void => {
-      const series = expected.get(labels) ?? new Map<number, { value: unknown; must: boolean }>();
+    const expected = new Map<string, Map<number, { readonly value: string; must: boolean }>>();
+    const put = (labels: string, time: number, value: string, must: boolean): void => {
+      const series = expected.get(labels) ?? new Map<number, { value: string; must: boolean }>();
       series.set(time, { value, must });
       expected.set(labels, series);
     };
@@ -41,8 +41,8 @@ export class CrashModel {
         case "acknowledged": {
           const must = note[0] === "acknowledged";
           this.next = Math.max(this.next, note[1] + 1);
-          for (const { labels, time, value } of sent.samplesOf(note[1]))
-            put(labels.join(), time, sent.seenValue(value), must);
+          for (const sample of sent.samplesOf(note[1]))
+            put(sample.labels.join(), sample.time, sent.seenSample(sample), must);
           if (must && sent.hasExemplar(note[1])) this.#newestExemplars.push(sent.at(note[1]));
           if (sent.hasMetadata(note[1])) this.#metadata[note[0]] = note[1];
           break;
@@ -81,12 +81,12 @@ export class CrashModel {
     }
     this.#stored = new Map();
     for (const { labels, samples } of found.series) {
-      this.#stored.set(labels, new Map(samples.map(([time, value]) => [time, value])));
-      for (const [time, value] of samples) {
+      const stored = new Map(samples.map(([time, value, start]) => [time, sent.shown(value, start)]));
+      this.#stored.set(labels, stored);
+      for (const [time, value] of stored) {
         const sample = expected.get(labels)?.get(time);
-        if (sample === undefined) wrong.push(`${labels} at ${time}: ${String(value)} is deleted or was never sent`);
-        else if (String(sample.value) !== String(value))
-          wrong.push(`${labels} at ${time}: ${String(value)}, not ${String(sample.value)}`);
+        if (sample === undefined) wrong.push(`${labels} at ${time}: ${value} is deleted or was never sent`);
+        else if (sample.value !== value) wrong.push(`${labels} at ${time}: ${value}, not ${sample.value}`);
       }
     }
     for (const [labels, samples] of expected) {

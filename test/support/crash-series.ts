@@ -31,6 +31,8 @@ export interface CrashSample {
   readonly labels: Labels;
   readonly time: number;
   readonly value: number | Histogram;
+  /** Its start timestamp. */
+  readonly start?: number;
 }
 
 /** Labels of a series; `kind` says what it is sent. */
@@ -48,6 +50,10 @@ export function samplesOf(i: number): CrashSample[] {
   samples.push({ labels: labelsOf("histogram", "float"), time, value: floatHistogram(i) });
   // Each chunk of it ends after a few samples.
   samples.push({ labels: labelsOf("mixed", "0"), time, value: i % 8 < 4 ? i : intHistogram(i) });
+  // It begins anew every eight samples; of some the start is unknown.
+  const start = i % 20 === 3 ? 0 : at(i - (i % 8)) - 1;
+  samples.push({ labels: labelsOf("started", "float"), time, value: i, start });
+  samples.push({ labels: labelsOf("started", "histogram"), time, value: intHistogram(i), start });
   if (i % 10 === 0) samples.push({ labels: labelsOf("short-lived", String(i)), time, value: i });
   // A record of several pages.
   if (i % 50 === 49)
@@ -55,8 +61,8 @@ export function samplesOf(i: number): CrashSample[] {
       samples.push({ labels: labelsOf("big", `${i} ${k} ${"x".repeat(1000)}`), time, value: i });
   for (const lateness of LATENESS_MS) {
     if (i * STEP_MS < lateness + STEP_MS) continue;
-    samples.push({ labels: labelsOf("late", "float"), time: time - lateness, value: i });
-    samples.push({ labels: labelsOf("late", "histogram"), time: time - lateness, value: intHistogram(i) });
+    samples.push({ labels: labelsOf("late", "float"), time: time - lateness, value: i, start });
+    samples.push({ labels: labelsOf("late", "histogram"), time: time - lateness, value: intHistogram(i), start });
   }
   // Behind it the others are late.
   samples.push({ labels: labelsOf("late", "float"), time, value: i });
@@ -64,9 +70,13 @@ export function samplesOf(i: number): CrashSample[] {
   return samples;
 }
 
-/** What a reader gets for a value: a histogram by its buckets. */
-export function seenValue(value: number | Histogram): number | readonly number[] {
-  return typeof value === "number" ? value : Array.from(value.positive, Number);
+/** What a reader gets for a sample: value, of a histogram its buckets, and start timestamp. */
+export function seenSample({ value, start = 0 }: CrashSample): string {
+  return shown(typeof value === "number" ? value : Array.from(value.positive, Number), start);
+}
+
+export function shown(value: unknown, start = 0): string {
+  return start === 0 ? String(value) : `${String(value)} since ${start}`;
 }
 
 function intHistogram(i: number): Histogram {

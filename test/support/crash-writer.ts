@@ -38,11 +38,13 @@ async function live({ folder, notes, first, count, death }: series.Life): Promis
   const request = async (i: number): Promise<void> => {
     note("sent", i);
     head.begin();
-    for (const { labels, time, value } of series.samplesOf(i)) {
+    for (const { labels, time, value, start } of series.samplesOf(i)) {
       const slot = head.getOrCreate(labels);
       const [low, high] = new Int32Array(Float64Array.of(typeof value === "number" ? value : 0).buffer);
       const outcome =
-        typeof value === "number" ? head.append(slot, time, low!, high!) : head.appendHistogram(slot, time, value);
+        typeof value === "number"
+          ? head.append(slot, time, low!, high!, start)
+          : head.appendHistogram(slot, time, value, start);
       assert(outcome === OUTCOME.STORED, `request ${i}, ${labels.join()} at ${time}: outcome ${outcome}`);
     }
     if (series.hasExemplar(i)) {

@@ -190,9 +190,11 @@ async function fill(): Promise<void> {
     b: times.map((time, i) => [time, i / 7]),
     h: times.slice(0, 40).map((time, i) => [time, histogram(i - (i % 2))]),
     c: times.slice(0, 20).map((time, i) => [time, histogram(i - (i % 2) + 1)]),
+    started: times.map((time, i) => [time, i, time - (i % 30) * 1000]),
+    begun: times.slice(0, 40).map((time, i) => [time, histogram(i - (i % 2)), time - (i % 30) * 1000]),
   };
   for (const [name, samples] of Object.entries(series)) append(head, ["__name__", name], samples);
-  for (let i = 0; i < 40; i++) append(head, ["__name__", "a"], [[T0 + i * 10_000 + 1, -i]]);
+  for (let i = 0; i < 40; i++) append(head, ["__name__", "a"], [[T0 + i * 10_000 + 1, -i, T0 + i]]);
   head.begin();
   head.appendExemplar(head.getOrCreate(["__name__", "a"]), {
     time: T0,
