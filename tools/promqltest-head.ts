@@ -29,6 +29,7 @@ const REFUSED: Readonly<Record<Outcome, string | undefined>> = {
   [OUTCOME.OUT_OF_ORDER]: "it is out of order",
   [OUTCOME.OUT_OF_BOUNDS]: "it is too old",
   [OUTCOME.TOO_OLD]: "it is too old",
+  [OUTCOME.DELETED]: "its time was deleted",
 };
 
 export class HeadStorage implements ScriptStorage {

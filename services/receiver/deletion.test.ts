@@ -7,6 +7,7 @@ import { cpSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { framesOf } from "#libs/storeapi/frames.ts";
+import { OUTCOME } from "#libs/tsdb/head/head.ts";
 import { readTestBlock } from "../../test/support/blocks.ts";
 import { append, headFolder, HOUR, MINUTE, seen, T0 } from "../../test/support/head.ts";
 import { FlakyBucket, type OpenTenants, openTenants } from "../../test/support/tenants.ts";
@@ -32,7 +33,7 @@ class Model {
     for (const time of samples.keys()) if (time >= mint && time <= maxt) samples.delete(time);
   }
 
-  /** A late sample that comes into a deleted range is hidden by it, as in Prometheus. */
+  /** Only then may a late sample be refused as deleted. */
   isDeleted(name: string, time: number): boolean {
     return this.deleted.some((range) => range.name === name && time >= range.mint && time <= range.maxt);
   }
@@ -104,9 +105,10 @@ for (let run = 0; run < RUNS; run++) {
       } else if (kind < 6 && now > T0) {
         // Of times that nothing else has.
         const times = Array.from({ length: 1 + below(20) }, () => T0 + below((now - T0) / MINUTE) * MINUTE + ++value);
-        for (const time of times.filter((t) => t > now - 20 * HOUR && t < now && !model.isDeleted(name, t))) {
-          append(store.head, ["__name__", name], [[time, value]]);
-          model.add(name, time, value);
+        for (const time of times.filter((t) => t > now - 20 * HOUR && t < now)) {
+          const [outcome] = append(store.head, ["__name__", name], [[time, value]]);
+          if (outcome === OUTCOME.STORED) model.add(name, time, value);
+          else expect([outcome, model.isDeleted(name, time)], what).toEqual([OUTCOME.DELETED, true]);
         }
       } else if (kind < 8) {
         const mint = T0 + below(now - T0 + 1);

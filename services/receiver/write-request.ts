@@ -42,6 +42,7 @@ export type RefusalReason =
   | "duplicate"
   | "out_of_bounds"
   | "too_old"
+  | "deleted"
   | "too_far_in_future"
   | "labels"
   | "series_limit"
@@ -333,7 +334,8 @@ class Application {
 
   /** A late sample behind one of the same request: Prometheus drops it without a word. */
   #isSilent(outcome: Outcome, slot: number): boolean {
-    if (outcome === OUTCOME.OUT_OF_BOUNDS || outcome === OUTCOME.TOO_OLD || !this.#head.isInCommit(slot)) return false;
+    if (outcome !== OUTCOME.OUT_OF_ORDER && outcome !== OUTCOME.DUPLICATE) return false;
+    if (!this.#head.isInCommit(slot)) return false;
     this.#count("out_of_order", 1);
     return true;
   }
@@ -343,6 +345,10 @@ class Application {
     if (outcome === OUTCOME.OUT_OF_BOUNDS) this.#refuseTime(time, labels);
     else if (outcome === OUTCOME.TOO_OLD)
       this.#refuse("too_old", 1, () => this.#withSeries("too old sample", labels()));
+    else if (outcome === OUTCOME.DELETED)
+      this.#refuse("deleted", 1, () =>
+        this.#withSeries("late sample of a time that was deleted: it would be deleted with it", labels()),
+      );
     else if (outcome === OUTCOME.OUT_OF_ORDER)
       this.#refuse("out_of_order", 1, () => this.#withSeries("out of order sample", labels()));
     else this.#refuse("duplicate", 1, () => this.#withSeries(duplicate(), labels()));

@@ -14,6 +14,7 @@ import {
 import { openBlockFolder } from "../block/bytes.ts";
 import { openBlock } from "../block/reader.ts";
 import { seen } from "../../../test/support/head.ts";
+import { OUTCOME } from "./head.ts";
 
 const byName = (value: string) => [createMatcher({ type: "=", name: "__name__", value })];
 
@@ -75,9 +76,15 @@ test("late samples are deleted, too", async () => {
   append(head, ["__name__", "a"], [[T0 + 10 * MINUTE, 2]]);
   append(head, ["__name__", "a"], [[T0 + 20 * MINUTE, 3]]);
   await head.deleteSeries(byName("a"), -Infinity, T0 + 15 * MINUTE);
-  expect(await readOne(head)).toEqual([
+  const left = [
     [T0 + 20 * MINUTE, 3],
     [T0 + HOUR, 1],
-  ]);
+  ];
+  expect(await readOne(head)).toEqual(left);
+  // What comes for that time later is refused: once taken it could not be told from what was deleted.
+  expect(append(head, ["__name__", "a"], [[T0 + 12 * MINUTE, 4]])).toEqual([OUTCOME.DELETED]);
+  expect(await readOne(head)).toEqual(left);
+  expect(append(head, ["__name__", "a"], [[T0 + 16 * MINUTE, 5]])).toEqual([OUTCOME.STORED]);
+  expect(await readOne(head)).toEqual([[T0 + 16 * MINUTE, 5], ...left]);
   void head.close();
 });

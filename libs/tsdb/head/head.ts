@@ -41,6 +41,7 @@ import { BEFORE_ALL, removeSnapshots, writeSnapshot } from "./snapshot.ts";
 import { staleHistogramFor } from "./stale-histogram.ts";
 import { type HeadOptions, HeadState } from "./state.ts";
 import { truncateState } from "./truncate.ts";
+import { touches } from "./tombstones.ts";
 import { truncateWal } from "./truncate-wal.ts";
 
 export const OUTCOME = {
@@ -54,6 +55,8 @@ export const OUTCOME = {
   OUT_OF_BOUNDS: 4,
   /** Older than the window for out-of-order samples. */
   TOO_OLD: 5,
+  /** Late, and of a time that was deleted of its series: it could not be told from what was deleted. */
+  DELETED: 6,
 } as const;
 
 export type Outcome = (typeof OUTCOME)[keyof typeof OUTCOME];
@@ -248,8 +251,9 @@ export class Head implements PostingsSource {
       if (this.#lowestLate !== Infinity) return OUTCOME.TOO_OLD;
       return time < this.#lowest ? OUTCOME.OUT_OF_BOUNDS : OUTCOME.OUT_OF_ORDER;
     }
-    const { late, series } = this.#state;
+    const { late, series, tombstones } = this.#state;
     const ref = series.refs[slot]!;
+    if (touches(tombstones.byRef.get(ref) ?? [], time, time)) return OUTCOME.DELETED;
     if (late.isFull(ref)) this.#packLate(ref);
     this.#lateDirty = true;
     return late.insert(ref, time, low, high, histogram, start) ? OUTCOME.STORED : OUTCOME.SAME;
