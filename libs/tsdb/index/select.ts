@@ -4,18 +4,19 @@
  * A matcher that accepts "" also selects the series without the label, so it is applied as a subtraction of the
  * values it refuses; the others are unions of the values they accept. Sets of literals are looked up, not scanned.
  */
+import { type Maybe, whenThere } from "#libs/kit/maybe.ts";
 import type { Matcher } from "#libs/model/matcher.ts";
 import { intersect, NO_POSTINGS, type Postings, subtract, union } from "./postings.ts";
 
 /** What an index offers. May be asynchronous, because a gateway reads postings from the bucket. */
 export interface PostingsSource {
-  all(): Postings | Promise<Postings>;
+  all(): Maybe<Postings>;
   /** Of one pair; empty when the pair does not exist. */
-  of(name: string, value: string): Postings | Promise<Postings>;
+  of(name: string, value: string): Maybe<Postings>;
   /** Of several values of one name, each read once. */
-  ofValues(name: string, values: readonly string[]): readonly Postings[] | Promise<readonly Postings[]>;
+  ofValues(name: string, values: readonly string[]): Maybe<readonly Postings[]>;
   /** All values of a name, in any order. */
-  values(name: string): readonly string[] | Promise<readonly string[]>;
+  values(name: string): Maybe<readonly string[]>;
 }
 
 export async function selectPostings(source: PostingsSource, matchers: readonly Matcher[]): Promise<Postings> {
@@ -25,14 +26,17 @@ export async function selectPostings(source: PostingsSource, matchers: readonly 
   let selected: Postings | undefined;
   // Those that are looked up first: when they leave nothing, no values are scanned.
   for (const matcher of including.toSorted((a, b) => costOf(a) - costOf(b))) {
-    const list = await acceptedBy(source, matcher);
+    const found = acceptedBy(source, matcher);
+    const list = found instanceof Promise ? await found : found;
     selected = selected === undefined ? list : intersect([selected, list]);
     if (selected.length === 0) return NO_POSTINGS;
   }
   selected ??= await source.all();
   for (const matcher of asked) {
     if (selected.length === 0) return NO_POSTINGS;
-    if (matcher.matches("")) selected = subtract(selected, await refusedBy(source, matcher));
+    if (!matcher.matches("")) continue;
+    const found = refusedBy(source, matcher);
+    selected = subtract(selected, found instanceof Promise ? await found : found);
   }
   return selected;
 }
@@ -42,18 +46,25 @@ function costOf({ setMatches }: Matcher): number {
   return setMatches?.length ?? Infinity;
 }
 
-async function acceptedBy(source: PostingsSource, matcher: Matcher): Promise<Postings> {
-  if (matcher.setMatches !== undefined) {
-    if (matcher.setMatches.length === 1) return source.of(matcher.name, matcher.setMatches[0]!);
-    return union(await source.ofValues(matcher.name, matcher.setMatches));
-  }
-  const values = (await source.values(matcher.name)).filter((value) => matcher.matches(value));
-  return union(await source.ofValues(matcher.name, values));
+function acceptedBy(source: PostingsSource, { name, setMatches, matches }: Matcher): Maybe<Postings> {
+  if (setMatches === undefined) return unionOf(source, name, matches);
+  if (setMatches.length === 1) return source.of(name, setMatches[0]!);
+  return whenThere(source.ofValues(name, setMatches), union);
 }
 
 /** Of a matcher that accepts series without the label: those it does not accept. */
-async function refusedBy(source: PostingsSource, matcher: Matcher): Promise<Postings> {
-  if (matcher.type === "!=") return source.of(matcher.name, matcher.value);
-  const values = (await source.values(matcher.name)).filter((value) => value !== "" && !matcher.matches(value));
-  return union(await source.ofValues(matcher.name, values));
+function refusedBy(source: PostingsSource, { type, name, value, matches }: Matcher): Maybe<Postings> {
+  if (type === "!=") return source.of(name, value);
+  return unionOf(source, name, (text) => text !== "" && !matches(text));
+}
+
+/** Of the values of a label that are wanted. */
+function unionOf(source: PostingsSource, name: string, isWanted: (value: string) => boolean): Maybe<Postings> {
+  const lists = whenThere(source.values(name), (values) =>
+    source.ofValues(
+      name,
+      values.filter((value) => isWanted(value)),
+    ),
+  );
+  return whenThere(lists, union);
 }
