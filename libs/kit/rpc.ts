@@ -8,7 +8,6 @@
  *   caller ◀── result / item / end / error ────── callee     (one or more at once)
  */
 import type { MessagePort, Transferable } from "node:worker_threads";
-import { mapped } from "./mapped.ts";
 import { errorFromWire, errorToWire, UnavailableError, type WireError } from "./errors.ts";
 
 const STREAM_WINDOW = 8;
@@ -26,7 +25,18 @@ export class Transfer<T> {
   }
 }
 
-/** What one side offers. A method returns a promise (maybe of a `Transfer`) or an async iterable of items. */
+/** Items with buffers in them that move where the reader is on another thread. */
+export class TransferStream<T> {
+  readonly items: AsyncIterable<T>;
+  readonly buffersOf: (item: T) => readonly Transferable[];
+
+  constructor(items: AsyncIterable<T>, buffersOf: (item: T) => readonly Transferable[]) {
+    this.items = items;
+    this.buffersOf = buffersOf;
+  }
+}
+
+/** What one side offers. A method returns a promise (maybe of a `Transfer`), an async iterable of items or a `TransferStream`. */
 export type Handlers = Record<string, (argument: never, signal: AbortSignal) => unknown>;
 
 /** The other side, wherever it lives. */
@@ -105,13 +115,14 @@ export function serveRpc(port: MessagePort, handlers: Handlers): void {
           outbox.send({ kind: "result", id: message.id, value: value.value }, value.transfer);
         else outbox.send({ kind: "result", id: message.id, value });
       } else {
-        for await (const item of answer as AsyncIterable<unknown>) {
+        const stream = answer instanceof TransferStream ? answer : undefined;
+        for await (const item of stream?.items ?? (answer as AsyncIterable<unknown>)) {
           while (state.credit === 0 && !abort.signal.aborted) await new Promise<void>((wake) => (state.wake = wake));
           abort.signal.throwIfAborted();
           state.credit--;
-          if (item instanceof Transfer)
-            outbox.sendItem({ kind: "item", id: message.id, value: item.value }, item.transfer);
-          else outbox.send({ kind: "item", id: message.id, value: item });
+          const toSend: Message = { kind: "item", id: message.id, value: item };
+          if (stream === undefined) outbox.send(toSend);
+          else outbox.sendItem(toSend, stream.buffersOf(item));
         }
         outbox.send({ kind: "end", id: message.id });
       }
@@ -268,8 +279,8 @@ export function localPeer(handlers: Handlers): Peer {
       return (value instanceof Transfer ? value.value : value) as R;
     },
     stream<R>(method: string, argument: unknown, signal?: AbortSignal): AsyncIterable<R> {
-      const items = answer(method, argument, signal) as AsyncIterable<unknown>;
-      return mapped(items, (item) => (item instanceof Transfer ? item.value : item) as R);
+      const items = answer(method, argument, signal) as AsyncIterable<R> | TransferStream<R>;
+      return items instanceof TransferStream ? items.items : items;
     },
   };
 }

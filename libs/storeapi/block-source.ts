@@ -6,6 +6,7 @@ export function blockSource(block: BlockReader): SeriesSource {
   return {
     frames: (query, signal) => block.frames(query, signal),
     labelNames: () => block.header.labelNames(),
+    hasLabel: (name) => block.header.hasLabel(name),
     values: (name) => block.values(name),
     valuesOf: (name, matchers) => block.labelValues(name, matchers),
   };

@@ -121,7 +121,9 @@ function equalIds(a: readonly number[], b: readonly number[]): boolean {
  * K-way merge by labels; series that several streams have become one, with every distinct chunk. Warnings pass as
  * they come. A stream without others that have anything is handed through untouched.
  */
-export function mergeItems(streams: readonly AsyncIterable<StoreItem>[]): AsyncIterable<StoreItem> {
+export function mergeItems<T extends AsyncIterable<StoreItem>>(
+  streams: readonly T[],
+): T | AsyncIterableIterator<StoreItem> {
   return streams.length === 1 ? streams[0]! : mergeStreams(streams);
 }
 

@@ -1,6 +1,5 @@
 /** A `Store` on another thread: frames travel as transferred buffers. */
-import { mapped } from "#libs/kit/mapped.ts";
-import { type Handlers, type Peer, Transfer } from "#libs/kit/rpc.ts";
+import { type Handlers, type Peer, TransferStream } from "#libs/kit/rpc.ts";
 import { frameBuffers } from "#libs/tsdb/series/frame.ts";
 import type { LabelAnswer, LabelRequest, SeriesRequest, Store, StoreInfo, StoreItem } from "./store.ts";
 
@@ -9,8 +8,8 @@ export function storeHandlers(store: Store): Handlers {
   return {
     storeInfo: (_argument: undefined, signal) => store.info(signal),
     storeSeries: (request: SeriesRequest, signal) =>
-      mapped(store.series(request, signal), (item) =>
-        item.kind === "frame" ? new Transfer(item, frameBuffers(item.frame)) : item,
+      new TransferStream(store.series(request, signal), (item) =>
+        item.kind === "frame" ? frameBuffers(item.frame) : [],
       ),
     storeLabelNames: (request: LabelRequest, signal) => store.labelNames(request, signal),
     storeLabelValues: ({ name, request }: { name: string; request: LabelRequest }, signal) =>

@@ -5,6 +5,7 @@
  */
 import { messageOf, UnavailableError } from "#libs/kit/errors.ts";
 import { opening } from "#libs/kit/mapped.ts";
+import { type Maybe, whenThere } from "#libs/kit/maybe.ts";
 import { sortUtf8 } from "#libs/kit/utf8.ts";
 import { type Labels, labelValue } from "#libs/model/labels.ts";
 import { createMatcher, type MatcherSpec } from "#libs/model/matcher.ts";
@@ -25,11 +26,10 @@ export interface KnownStore {
 export function canHave(info: StoreInfo, mint: number, maxt: number, matchers: readonly MatcherSpec[]): boolean {
   if (info.mint > maxt || info.maxt < mint) return false;
   if (info.labelSets.length === 0) return true;
-  const compiled = matchers.map(createMatcher);
   const fits = (set: Labels): boolean =>
-    compiled.every((matcher) => {
+    matchers.every((matcher) => {
       const value = labelValue(set, matcher.name);
-      return value === "" || matcher.matches(value);
+      return value === "" || createMatcher(matcher).matches(value);
     });
   return info.labelSets.some(fits);
 }
@@ -37,14 +37,10 @@ export function canHave(info: StoreInfo, mint: number, maxt: number, matchers: r
 export class ProxyStore implements Store {
   readonly name: string;
   readonly #componentType: string;
-  readonly #stores: () => readonly KnownStore[] | Promise<readonly KnownStore[]>;
+  readonly #stores: () => Maybe<readonly KnownStore[]>;
 
   /** `stores` is asked at every request, so that what comes and goes is seen at once. */
-  constructor(
-    name: string,
-    componentType: string,
-    stores: () => readonly KnownStore[] | Promise<readonly KnownStore[]>,
-  ) {
+  constructor(name: string, componentType: string, stores: () => Maybe<readonly KnownStore[]>) {
     this.name = name;
     this.#componentType = componentType;
     this.#stores = stores;
@@ -64,20 +60,20 @@ export class ProxyStore implements Store {
   }
 
   /** The stores to ask. One that cannot be asked about itself may have anything. */
-  async #candidates({ mint, maxt, matchers }: LabelRequest | SeriesRequest): Promise<readonly KnownStore[]> {
-    const known = await this.#stores();
-    return known.filter(
-      ({ info, always }) => info === undefined || always === true || canHave(info, mint, maxt, matchers),
+  #candidates({ mint, maxt, matchers }: LabelRequest): Maybe<readonly KnownStore[]> {
+    return whenThere(this.#stores(), (known) =>
+      known.filter(({ info, always }) => info === undefined || always === true || canHave(info, mint, maxt, matchers)),
     );
   }
 
   series(request: SeriesRequest, signal: AbortSignal): AsyncIterableIterator<StoreItem> {
-    return opening(async () => {
-      const stores = await this.#candidates(request);
+    const ask = (stores: readonly KnownStore[]): AsyncIterableIterator<StoreItem> => {
       const streams = dividedBlocks(request, stores).map(([store, own]) => guarded(store, own, signal));
       const merged = mergeItems(streams);
       return request.limit === 0 ? merged : limited(merged, request.limit);
-    });
+    };
+    const stores = this.#candidates(request);
+    return stores instanceof Promise ? opening(async () => ask(await stores)) : ask(stores);
   }
 
   async labelNames(request: LabelRequest, signal: AbortSignal): Promise<LabelAnswer> {

@@ -18,6 +18,8 @@ export interface SeriesSource {
   views?(query: SeriesQuery, signal: AbortSignal): AsyncIterable<SeriesView>;
   /** Names of all labels, in any order. */
   labelNames(): readonly string[];
+  /** Whether some series may have a label of that name. */
+  hasLabel(name: string): boolean;
   /** Values of a label, each once, in any order. */
   values(name: string): readonly string[];
   /** Values of a label that matching series have, where that is known without reading series. */
@@ -45,10 +47,10 @@ export function sourceItems(
 ): AsyncIterable<StoreItem> {
   const matchers = splitMatchers(request.matchers, external);
   if (matchers === undefined) return NOTHING;
-  const without = new Set(request.withoutLabels);
-  const names = source.labelNames();
+  const { withoutLabels } = request;
   const externalNames = external.filter((_, i) => i % 2 === 0);
-  const mayReorder = names.some((name) => without.has(name) || externalNames.includes(name));
+  const isOwn = (name: string): boolean => source.hasLabel(name);
+  const mayReorder = withoutLabels.some(isOwn) || externalNames.some(isOwn);
   const query = {
     matchers,
     mint: request.mint,
@@ -57,10 +59,10 @@ export function sourceItems(
     newestOnly: request.newestOnly,
     limit: mayReorder ? 0 : request.limit,
   };
-  const areKept = !mayReorder && externalNames.every((name) => without.has(name));
+  const areKept = !mayReorder && externalNames.every((name) => withoutLabels.includes(name));
   if (request.views === true && areKept && source.views !== undefined)
     return mapped(source.views(query, signal), (view) => ({ kind: "view", view }));
-  return asItems(changeLabels(source.frames(query, signal), { external, without, mayReorder }));
+  return asItems(changeLabels(source.frames(query, signal), { external, without: new Set(withoutLabels), mayReorder }));
 }
 
 const NOTHING: AsyncIterable<never> = {

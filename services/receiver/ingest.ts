@@ -6,6 +6,7 @@ import { Counter, Gauge } from "#libs/kit/prometheus.ts";
 import { every } from "#libs/kit/every.ts";
 import { createHttpServer } from "#libs/kit/admin-server.ts";
 import { type ComponentContext, HOST, type StartComponent } from "#libs/kit/host.ts";
+import { whenThere } from "#libs/kit/maybe.ts";
 import type { Handlers } from "#libs/kit/rpc.ts";
 import type { MatcherSpec } from "#libs/model/matcher.ts";
 import type { ApiRequest } from "#libs/promapi/response.ts";
@@ -111,8 +112,8 @@ export const start: StartComponent<IngestConfig> = async ({ receiver, bucket: bu
     return { status: outcome.isLimit ? 429 : 400, text: errorText(version, outcome.errors, stored), written };
   };
 
-  const proxy = new ProxyStore("receiver", "receive", async () =>
-    Promise.all((await tenants.all).map(async (store) => ({ store, info: await store.info() }))),
+  const proxy = new ProxyStore("receiver", "receive", () =>
+    whenThere(tenants.all, (stores) => stores.map((store) => ({ store, info: store.about }))),
   );
   const trouble = async (): Promise<string[]> => {
     const reasons: string[] = [];

@@ -1,5 +1,6 @@
 /** What the tenants' local blocks come to, and what upload and retention do with them, by Prometheus's and Thanos's names. */
 import { Counter, Gauge, type Registry } from "#libs/kit/prometheus.ts";
+import type { Maybe } from "#libs/kit/maybe.ts";
 import type { ReceiverConfig } from "./config.ts";
 import type { TenantStore } from "./tenant-store.ts";
 
@@ -12,7 +13,7 @@ export interface StorageMetrics {
 }
 
 interface Stores {
-  readonly all: Promise<readonly TenantStore[]>;
+  readonly all: Maybe<readonly TenantStore[]>;
   readonly waitingBytes: (tenant: string) => number;
 }
 

@@ -358,7 +358,8 @@ export class TenantStore implements Store {
     return this.#alone(async () => this.#blocks.drop(block));
   }
 
-  async info(): Promise<StoreInfo> {
+  /** Of now. */
+  get about(): StoreInfo {
     const { mint } = this.head;
     return {
       componentType: "receive",
@@ -369,6 +370,10 @@ export class TenantStore implements Store {
       supportsWithoutLabels: true,
       blocks: this.#blocks.held,
     };
+  }
+
+  async info(): Promise<StoreInfo> {
+    return this.about;
   }
 
   #sources({ mint, maxt, heldBlocks }: LabelRequest): SeriesSource[] {
@@ -389,14 +394,14 @@ export class TenantStore implements Store {
       () => {
         // What is cut between the choice of blocks and the first look into the head stays in the head for so long.
         unpin = this.head.pin();
-        return this.#items(request, unpin, signal);
+        return this.#items(request, signal);
       },
+      () => unpin(),
       () => unpin(),
     );
   }
 
-  /** `looked` is called once the head was looked into. */
-  #items(request: SeriesRequest, looked: () => void, signal: AbortSignal): AsyncIterable<StoreItem> {
+  #items(request: SeriesRequest, signal: AbortSignal): AsyncIterable<StoreItem> {
     const { mint, maxt } = request;
     const parts = this.#blocks.inRange(mint, maxt, request.heldBlocks).map(({ reader, meta }) => ({
       items: sourceItems(blockSource(reader), this.external, request, signal),
@@ -404,7 +409,7 @@ export class TenantStore implements Store {
       maxt: meta.maxTime - 1,
     }));
     if (this.#isHeadIn(mint, maxt)) {
-      const items = onEach(sourceItems(this.head, this.external, request, signal), looked);
+      const items = sourceItems(this.head, this.external, request, signal);
       parts.push({ items, mint: this.head.mint, maxt: this.head.maxt });
     }
     return mergeParts(parts, request.skipChunks);
@@ -475,19 +480,4 @@ async function eachOf<T>(items: readonly T[], work: (item: T) => Promise<void>):
   const failures: unknown[] = [];
   for (const item of items) await work(item).catch((error: unknown) => failures.push(error));
   if (failures.length > 0) throw failures[0];
-}
-
-/** Calls `then` at each item and at the end. */
-function onEach(items: AsyncIterable<StoreItem>, then: () => void): AsyncIterable<StoreItem> {
-  const iterator = items[Symbol.asyncIterator]();
-  const told = (result: IteratorResult<StoreItem>): IteratorResult<StoreItem> => {
-    then();
-    return result;
-  };
-  return {
-    [Symbol.asyncIterator]: () => ({
-      next: () => iterator.next().then(told),
-      return: async () => (await iterator.return?.()) ?? { done: true, value: undefined },
-    }),
-  };
 }

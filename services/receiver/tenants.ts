@@ -7,6 +7,7 @@ import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { CorruptionError, LimitError } from "#libs/kit/errors.ts";
 import type { Env } from "#libs/kit/env.ts";
+import type { Maybe } from "#libs/kit/maybe.ts";
 import { labelsFrom } from "#libs/model/labels.ts";
 import type { Bucket } from "#libs/objstore/bucket.ts";
 import { planRetention } from "#libs/tsdb/block/retention.ts";
@@ -27,6 +28,8 @@ const MERGE_AGAIN_MS = 10 * 60_000;
 
 export class Tenants {
   readonly #stores = new Map<string, Promise<TenantStore>>();
+  /** Those of them that are open. */
+  readonly #open: TenantStore[] = [];
   readonly #shippers = new Map<string, Shipper>();
   readonly #config: ReceiverConfig;
   readonly #bucket: Bucket | undefined;
@@ -50,8 +53,9 @@ export class Tenants {
     this.#ranges = localRanges(BLOCK_RANGE_MS, maxBlockMs === 0 ? byRetention : maxBlockMs);
   }
 
-  get all(): Promise<TenantStore[]> {
-    return Promise.all(this.#stores.values());
+  /** At hand unless one is being opened. */
+  get all(): Maybe<readonly TenantStore[]> {
+    return this.#open.length === this.#stores.size ? this.#open : Promise.all(this.#stores.values());
   }
 
   /** The tenant's store; undefined when it has none. */
@@ -110,7 +114,10 @@ export class Tenants {
     };
     const store = TenantStore.open(tenant, folder, external, options, this.#env);
     this.#stores.set(tenant, store);
-    store.catch(() => this.#stores.delete(tenant)); // the caller sees the reason; the next request tries again
+    store.then(
+      (open) => this.#open.push(open),
+      () => this.#stores.delete(tenant), // the caller sees the reason; the next request tries again
+    );
     if (this.#bucket !== undefined) this.#shippers.set(tenant, new Shipper(folder, this.#bucket, external));
     return store;
   }

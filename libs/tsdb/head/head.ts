@@ -430,6 +430,12 @@ export class Head implements PostingsSource {
     return Array.from(postings.nameIds(), (id) => symbols.text(id));
   }
 
+  hasLabel(name: string): boolean {
+    const { symbols, postings } = this.#state.series;
+    const nameId = symbols.find(name);
+    return nameId !== undefined && postings.hasName(nameId);
+  }
+
   /** The matching series, ascending by labels; chunks of a series do not overlap. */
   views(query: SeriesQuery, signal: AbortSignal): AsyncIterableIterator<SeriesView> {
     return headViews(this.#state, this, query, signal);

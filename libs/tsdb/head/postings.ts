@@ -77,6 +77,10 @@ export class HeadPostings {
     return refs.subarray(0, count);
   }
 
+  hasName(nameId: number): boolean {
+    return this.#names.has(nameId);
+  }
+
   nameIds(): Iterable<number> {
     return this.#names.keys();
   }

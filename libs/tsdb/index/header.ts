@@ -108,6 +108,10 @@ export class IndexHeader {
     return [...this.#names.keys()].filter((name) => name !== "");
   }
 
+  hasLabel(name: string): boolean {
+    return this.#names.has(name);
+  }
+
   /** Ascending in UTF-8 order. */
   labelValues(name: string): string[] {
     const range = this.#names.get(name);
