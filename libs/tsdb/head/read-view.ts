@@ -24,6 +24,7 @@ export type OnNewest = (time: number, low: number, high: number, start: number) 
 
 type ChunkQuery = Pick<SeriesQuery, "mint" | "maxt" | "skipChunks">;
 
+const NONE: ReadonlyMap<number, never> = new Map<number, never>();
 /** For as many chunks a view has room at first. */
 const READS = 4096;
 
@@ -33,8 +34,8 @@ export class ReadView {
   readonly #files: HeadChunkFiles;
   readonly #records: SnapshotRecord;
   /** By index into `slots`. */
-  readonly #objects = new Map<number, Chunk>();
-  readonly #late = new Map<number, LateSeries>();
+  readonly #objects: ReadonlyMap<number, Chunk>;
+  readonly #late: ReadonlyMap<number, LateSeries>;
   /** Of the full chunks of the series being added, newest first. */
   readonly #places: number[] = [];
   /** Of the chunks that were added, those not read yet. */
@@ -64,12 +65,17 @@ export class ReadView {
     files.hold();
     this.#records = new SnapshotRecord(series.snapshot(slots));
     this.#tombstones = tombstones.byRef;
+    this.#objects = NONE;
+    this.#late = NONE;
     if (!series.hasObjects && (late?.count ?? 0) === 0) return;
+    const objects = new Map<number, Chunk>();
+    const lateOf = new Map<number, LateSeries>();
+    this.#objects = objects;
+    this.#late = lateOf;
     for (let i = 0; i < slots.length; i++) {
       const lateSeries = late?.of(series.refs[slots[i]!]!);
-      if (lateSeries !== undefined) this.#late.set(i, lateSeries.clone());
-      if (this.#records.hasObject(i) && !this.#isNewestKnown(i, newestTo))
-        this.#objects.set(i, series.openChunk(slots[i]!)!);
+      if (lateSeries !== undefined) lateOf.set(i, lateSeries.clone());
+      if (this.#records.hasObject(i) && !this.#isNewestKnown(i, newestTo)) objects.set(i, series.openChunk(slots[i]!)!);
     }
   }
 
@@ -143,6 +149,11 @@ export class ReadView {
   /** Where the labels of series `i` are in the head's `ids`. */
   labelsAt(i: number): number {
     return this.#records.labels(i);
+  }
+
+  /** Whether bytes of chunks were left to `readSteps`. */
+  get hasReads(): boolean {
+    return this.#openReads.count > 0 || this.#fileReads.count > 0;
   }
 
   /** Reads the bytes of chunks that were added, into `target`, the builder's; by steps. */

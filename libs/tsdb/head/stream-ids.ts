@@ -3,14 +3,15 @@ import type { FrameBuilder } from "../series/frame.ts";
 
 /** Series. */
 const MANY = 1000;
+const NONE = new Uint32Array(0);
 
 export class StreamIds {
   readonly #symbols: readonly string[];
   readonly #builder: FrameBuilder;
   /** By symbol, plus one; empty for few series, and until it is needed. */
-  #many = new Uint32Array(0);
+  #many = NONE;
   readonly #seriesCount: number;
-  readonly #few = new Map<number, number>();
+  #few: Map<number, number> | undefined;
 
   constructor(symbols: readonly string[], builder: FrameBuilder, seriesCount: number) {
     this.#symbols = symbols;
@@ -27,10 +28,11 @@ export class StreamIds {
   }
 
   #ofFew(symbol: number): number {
-    const known = this.#few.get(symbol);
+    const few = (this.#few ??= new Map<number, number>());
+    const known = few.get(symbol);
     if (known !== undefined) return known;
     const id = this.#newId(symbol);
-    this.#few.set(symbol, id);
+    few.set(symbol, id);
     return id;
   }
 

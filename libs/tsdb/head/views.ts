@@ -25,7 +25,8 @@ export async function* headViews(
 ): AsyncGenerator<SeriesView> {
   const { files, late, tombstones, series } = state;
   const slices = new Slices(10, signal);
-  const slots = await sortByLabels(series, await selectPostings(postings, query.matchers), slices);
+  const selected = await selectPostings(postings, query.matchers);
+  const slots = selected.length < 2 ? selected : await sortByLabels(series, selected, slices);
   if (series !== state.series) {
     yield* headViews(state, postings, query, signal);
     return;
@@ -46,7 +47,7 @@ export async function* headViews(
         if (slices.due) await slices.breathe();
       }
       if (rows.count === 0) continue;
-      await slices.run(view.readSteps(builder.bytes));
+      if (view.hasReads) await slices.run(view.readSteps(builder.bytes));
       sent += rows.count;
       left -= rows.count;
       yield new HeadView(new LabelRows(series.symbols.texts, series.ids, rows.labels), rows, builder, ids);
@@ -93,11 +94,11 @@ class Rows {
   }
 
   get labels(): Uint32Array<ArrayBuffer> {
-    return this.#labels.subarray(0, this.count);
+    return this.isFull ? this.#labels : this.#labels.subarray(0, this.count);
   }
 
   get chunkEnds(): Uint32Array<ArrayBuffer> {
-    return this.#chunkEnds.subarray(0, this.count);
+    return this.isFull ? this.#chunkEnds : this.#chunkEnds.subarray(0, this.count);
   }
 }
 

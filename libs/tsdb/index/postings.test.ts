@@ -10,21 +10,19 @@ const refs = (...list: number[]): Postings => Uint32Array.from(list);
 const sorted = fc.uniqueArray(fc.nat(64)).map((list) => refs(...list).sort());
 
 describe("intersect", () => {
-  const check = (what: string, lists: Postings[], want: Postings): void =>
-    test(what, () => expect(intersect(lists)).toEqual(want));
+  const check = (what: string, a: Postings, b: Postings, want: Postings): void =>
+    test(what, () => expect(intersect(a, b)).toEqual(want));
 
-  check("no lists", [], refs());
-  check("one list is returned as it is", [refs(1, 5, 9)], refs(1, 5, 9));
-  check("an empty list empties the result", [refs(1, 2), refs()], refs());
-  check("three lists", [refs(1, 3, 5, 7), refs(3, 4, 5), refs(0, 5)], refs(5));
-  check("refs above 2^31 stay unsigned", [refs(MAX_REF), refs(0, MAX_REF)], refs(MAX_REF));
+  check("an empty list empties the result", refs(1, 2), refs(), refs());
+  check("what is in both is kept", refs(1, 3, 5, 7), refs(3, 4, 5), refs(3, 5));
+  check("refs above 2^31 stay unsigned", refs(MAX_REF), refs(0, MAX_REF), refs(MAX_REF));
 });
 
 // The definitions of sets are the model: the galloping code agrees with them on any input.
 test("intersect, subtract and union equal the operations on sets", () => {
   fc.assert(
     fc.property(sorted, sorted, sorted, (a, b, c) => {
-      expect(intersect([a, b])).toEqual(a.filter((ref) => b.includes(ref)));
+      expect(intersect(a, b)).toEqual(a.filter((ref) => b.includes(ref)));
       expect(subtract(a, b)).toEqual(a.filter((ref) => !b.includes(ref)));
       expect(Array.from(union([a, b, c]))).toEqual([...new Set([...a, ...b, ...c])].sort((x, y) => x - y));
     }),

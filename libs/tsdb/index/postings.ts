@@ -43,15 +43,10 @@ export function readPostings(bytes: Uint8Array, from: number, file: string): Pos
   return refs;
 }
 
-/** The refs in every list: what a selector with several equality matchers selects. */
-export function intersect(lists: readonly Postings[]): Postings {
-  // Shortest first: each pass can only shrink the result, so the work is bounded by the shortest.
-  const [first, ...rest] = lists.toSorted((a, b) => a.length - b.length);
-  if (first === undefined) return NO_POSTINGS;
-  return rest.reduce(intersectPair, first);
-}
-
-function intersectPair(short: Postings, long: Postings): Postings {
+/** The refs in both lists. */
+export function intersect(a: Postings, b: Postings): Postings {
+  // The work is bounded by the shorter.
+  const [short, long] = a.length < b.length ? [a, b] : [b, a];
   const common = new Uint32Array(short.length);
   let count = 0;
   let at = 0;

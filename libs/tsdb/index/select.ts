@@ -28,7 +28,7 @@ export async function selectPostings(source: PostingsSource, matchers: readonly 
   for (const matcher of including.toSorted((a, b) => costOf(a) - costOf(b))) {
     const found = acceptedBy(source, matcher);
     const list = found instanceof Promise ? await found : found;
-    selected = selected === undefined ? list : intersect([selected, list]);
+    selected = selected === undefined ? list : intersect(selected, list);
     if (selected.length === 0) return NO_POSTINGS;
   }
   selected ??= await source.all();

@@ -61,18 +61,18 @@ export class FrameBuilder {
   #symbolIds = new Map<string, number>();
   #symbolCount = 0;
   #symbols: string[] = [];
-  #labels: Uint32Array<ArrayBuffer>;
+  // Columns are empty until something comes, which may be never: a view of newest samples has neither labels nor chunks.
+  #labels = NO_WORDS;
   #labelCount = 0;
-  #labelEnds: Uint32Array<ArrayBuffer>;
-  #chunkEnds: Uint32Array<ArrayBuffer>;
+  #labelEnds = NO_WORDS;
+  #chunkEnds = NO_WORDS;
   #seriesCount = 0;
-  #mints: Float64Array<ArrayBuffer>;
-  #maxts: Float64Array<ArrayBuffer>;
-  #encodings: Uint8Array<ArrayBuffer>;
-  #dataEnds: Uint32Array<ArrayBuffer>;
+  #mints = NO_FLOATS;
+  #maxts = NO_FLOATS;
+  #encodings = NO_BYTES;
+  #dataEnds = NO_WORDS;
   #chunkCount = 0;
-  /** Empty until the next chunk comes, which may be never. */
-  #data = new Uint8Array(0);
+  #data = NO_BYTES;
   /** Bytes to begin the next frame with. */
   #dataBytes: number;
   #dataLength = 0;
@@ -80,15 +80,6 @@ export class FrameBuilder {
   /** `dataBytes`: room for chunks before a frame grows, which to tens of megabytes is felt as a pause. */
   constructor(dataBytes = 2048) {
     this.#dataBytes = dataBytes;
-    // Small at first: most streams are one small frame.
-    const columns = new Columns(4 * FIRST_LABELS + 29 * FIRST_ITEMS);
-    this.#mints = columns.float64(FIRST_ITEMS);
-    this.#maxts = columns.float64(FIRST_ITEMS);
-    this.#labels = columns.uint32(FIRST_LABELS);
-    this.#labelEnds = columns.uint32(FIRST_ITEMS);
-    this.#chunkEnds = columns.uint32(FIRST_ITEMS);
-    this.#dataEnds = columns.uint32(FIRST_ITEMS);
-    this.#encodings = columns.uint8(FIRST_ITEMS);
   }
 
   /** Bytes of chunks and number of series so far: the caller decides when a frame is full. */
@@ -107,6 +98,7 @@ export class FrameBuilder {
   /** The chunks so far, where they are: overwritten by those that follow `clear`. */
   get chunks(): ChunkColumns {
     const count = this.#chunkCount;
+    if (count === 0) return NO_CHUNKS;
     return {
       mints: this.#mints.subarray(0, count),
       maxts: this.#maxts.subarray(0, count),
@@ -118,9 +110,13 @@ export class FrameBuilder {
 
   /** Gives the memory of the chunks back at once, as `releaseFrame` does. */
   release(): void {
-    this.#data.buffer.transfer(0);
-    this.#data = new Uint8Array(0);
+    this.#giveBack();
+    this.#data = NO_BYTES;
     this.clear();
+  }
+
+  #giveBack(): void {
+    if (this.#data !== NO_BYTES) this.#data.buffer.transfer(0);
   }
 
   /** Begins anew, in the same memory. */
@@ -149,9 +145,13 @@ export class FrameBuilder {
 
   /** One label of the series being added, by ids of `symbolId`. */
   label(nameId: number, valueId: number): void {
-    if (this.#labelCount + 2 > this.#labels.length) this.#labels = grown(this.#labels);
+    if (this.#labelCount + 2 > this.#labels.length) this.#growLabels();
     this.#labels[this.#labelCount++] = nameId;
     this.#labels[this.#labelCount++] = valueId;
+  }
+
+  #growLabels(): void {
+    this.#labels = filled(new Uint32Array(Math.max(FIRST_LABELS, 4 * this.#labelCount)), this.#labels);
   }
 
   labels(labels: Labels): void {
@@ -184,17 +184,13 @@ export class FrameBuilder {
       const factor = this.#data.length < GROWN_FAST_MAX ? 4 : 2;
       const before = this.#data;
       // `transfer` to a larger one would write zeros into all of it: a pause of 0.4 s where it has 128 MB.
-      this.#data = new Uint8Array(Math.max(before.length * factor, this.#dataBytes, at + length + DECODE_SLACK));
-      copyBytes(before, 0, at, this.#data, 0);
-      before.buffer.transfer(0);
+      const larger = new Uint8Array(Math.max(before.length * factor, this.#dataBytes, at + length + DECODE_SLACK));
+      copyBytes(before, 0, at, larger, 0);
+      this.#giveBack();
+      this.#data = larger;
     }
     this.#dataLength = at + length;
-    if (this.#chunkCount === this.#mints.length) {
-      this.#mints = grown(this.#mints);
-      this.#maxts = grown(this.#maxts);
-      this.#encodings = grown(this.#encodings);
-      this.#dataEnds = grown(this.#dataEnds);
-    }
+    if (this.#chunkCount === this.#mints.length) this.#growChunks();
     const i = this.#chunkCount++;
     this.#mints[i] = mint;
     this.#maxts[i] = maxt;
@@ -203,18 +199,31 @@ export class FrameBuilder {
     return at;
   }
 
+  #growChunks(): void {
+    const capacity = Math.max(FIRST_ITEMS, 4 * this.#chunkCount);
+    const columns = new Columns(21 * capacity);
+    this.#mints = filled(columns.float64(capacity), this.#mints);
+    this.#maxts = filled(columns.float64(capacity), this.#maxts);
+    this.#dataEnds = filled(columns.uint32(capacity), this.#dataEnds);
+    this.#encodings = filled(columns.uint8(capacity), this.#encodings);
+  }
+
   get bytes(): Uint8Array {
     return this.#data;
   }
 
   /** `chunkEnd`: where its chunks end, when chunks of more series were added before the labels of this one. */
   endSeries(chunkEnd = this.#chunkCount): void {
-    if (this.#seriesCount === this.#labelEnds.length) {
-      this.#labelEnds = grown(this.#labelEnds);
-      this.#chunkEnds = grown(this.#chunkEnds);
-    }
+    if (this.#seriesCount === this.#labelEnds.length) this.#growSeries();
     this.#labelEnds[this.#seriesCount] = this.#labelCount;
     this.#chunkEnds[this.#seriesCount++] = chunkEnd;
+  }
+
+  #growSeries(): void {
+    const capacity = Math.max(FIRST_ITEMS, 4 * this.#seriesCount);
+    const columns = new Columns(8 * capacity);
+    this.#labelEnds = filled(columns.uint32(capacity), this.#labelEnds);
+    this.#chunkEnds = filled(columns.uint32(capacity), this.#chunkEnds);
   }
 
   /** Index of the first chunk of the series being added. */
@@ -279,15 +288,26 @@ export class FrameBuilder {
   #takeData(used: number): Uint8Array<ArrayBuffer> {
     const data = this.#data;
     // What lies behind may be of a series that was dropped: decoders read it, but never use it.
-    this.#data = new Uint8Array(0);
+    this.#data = NO_BYTES;
     this.#dataBytes = data.length;
     return data.subarray(0, used);
   }
 }
 
+/** Small at first: most streams are one small frame. */
 const FIRST_LABELS = 256;
 /** Series and chunks. */
 const FIRST_ITEMS = 32;
+const NO_WORDS = new Uint32Array(0);
+const NO_FLOATS = new Float64Array(0);
+const NO_BYTES = new Uint8Array(0);
+const NO_CHUNKS: ChunkColumns = {
+  mints: NO_FLOATS,
+  maxts: NO_FLOATS,
+  encodings: NO_BYTES,
+  dataEnds: NO_WORDS,
+  data: NO_BYTES,
+};
 /** Smaller buffers grow to four times their size, others to twice. */
 const GROWN_FAST_MAX = 1 << 20;
 /** Less is copied rather than given away. */
@@ -325,15 +345,6 @@ class Columns {
 function filled<T extends Float64Array | Uint32Array | Uint8Array>(column: T, from: T, count = column.length): T {
   column.set(from.subarray(0, count));
   return column;
-}
-
-function grown(list: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>;
-function grown(list: Uint32Array<ArrayBuffer>): Uint32Array<ArrayBuffer>;
-function grown(list: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffer>;
-function grown(list: Uint8Array | Uint32Array | Float64Array): Uint8Array | Uint32Array | Float64Array {
-  const larger = new (list.constructor as new (length: number) => typeof list)(list.length * 4);
-  larger.set(list as never);
-  return larger;
 }
 
 /** Where the label ids of series `s` begin in `frame.labels`; they end at `frame.labelEnds[s]`. */
