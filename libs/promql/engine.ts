@@ -6,7 +6,9 @@
  * It keeps nothing between queries. CPU work is done in slices of 10 ms, so that cancellation and other queries get
  * their turn; a query stops at its timeout wherever it is.
  */
+import { Deadlines } from "#libs/kit/deadlines.ts";
 import { BadRequestError, ExecutionError, TimeoutError } from "#libs/kit/errors.ts";
+import type { Maybe } from "#libs/kit/maybe.ts";
 import { Slices } from "#libs/kit/slices.ts";
 import { compareLabels, type Labels } from "#libs/model/labels.ts";
 import type { NativeHistogram } from "#libs/model/native-histogram.ts";
@@ -47,9 +49,6 @@ export interface EngineOptions {
   /** Of the planner, instead of all: tests compare. */
   readonly passes?: readonly Pass[] | undefined;
 }
-
-/** A timer of more would go off at once. */
-const TIMER_MAX_MS = 2 ** 31 - 1;
 
 export interface RangeParams {
   readonly startMs: number;
@@ -99,6 +98,7 @@ export interface QueryOptions {
 
 export class Engine {
   readonly #options: EngineOptions;
+  readonly #deadlines = new Deadlines();
 
   constructor(options: EngineOptions) {
     this.#options = options;
@@ -174,9 +174,8 @@ export class Engine {
     const statistics = options.statistics === true ? new Statistics(budget) : undefined;
     const range = { startMs: steps.startMs, endMs, stepMs: steps.stepMs };
     const plan = planQuery(expr, range, query, this.#options.passes);
-    const timer = setTimeout(
-      () => stop.abort(new TimeoutError("query timed out in expression evaluation")),
-      Math.min(timeoutMs, TIMER_MAX_MS),
+    const deadline = this.#deadlines.add(timeoutMs, () =>
+      stop.abort(new TimeoutError("query timed out in expression evaluation")),
     );
     try {
       const value = await evaluate(plan.expr, {
@@ -210,7 +209,7 @@ export class Engine {
         },
       };
     } finally {
-      clearTimeout(timer);
+      this.#deadlines.remove(deadline);
       signal.removeEventListener("abort", cancel);
     }
   }
@@ -245,8 +244,11 @@ async function rawSeries(plan: Expr, context: EvalContext): Promise<RawSeries[]>
 }
 
 /** With names removed where that was put off; a step where two series became one is refused. */
-async function named(tile: Tile, { names, steps, slices }: EvalContext): Promise<Tile> {
-  if (!names.delayed) return tile;
+function named(tile: Tile, context: EvalContext): Maybe<Tile> {
+  return context.names.delayed ? withoutNames(tile, context) : tile;
+}
+
+async function withoutNames(tile: Tile, { names, steps, slices }: EvalContext): Promise<Tile> {
   await forEachInSlices(tile.labels.length, (s) => names.finish(tile, s), slices);
   return mergeInSlices(tile, steps.count, slices);
 }
