@@ -230,7 +230,9 @@ export class PrometheusApi {
       this.#options.onQuery?.({
         tenant: request.tenant,
         query,
-        ...range,
+        startMs: range.startMs,
+        endMs: range.endMs,
+        stepMs: range.stepMs,
         ...outcome,
         tookMs: performance.now() - startedAt,
       });

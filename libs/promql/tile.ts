@@ -79,12 +79,22 @@ export function copyCell(from: Tile, at: number, to: Tile, target: number): void
   else if (kind === HISTOGRAM) histogramsOf(to)[target] = from.histograms![at]!;
 }
 
+/** Steps. Up to here a loop is faster than two native calls, which make views first. */
+const SHORT_ROW = 16;
+
 /** Copies the steps and the mark of series `s` of `from` to series `row` of `to`; labels are the caller's. */
 export function copyRow(from: Tile, s: number, to: Tile, row: number, steps: number): void {
   const source = s * steps;
   const target = row * steps;
-  to.values.set(from.values.subarray(source, source + steps), target);
-  to.present.set(from.present.subarray(source, source + steps), target);
+  if (steps > SHORT_ROW) {
+    to.values.set(from.values.subarray(source, source + steps), target);
+    to.present.set(from.present.subarray(source, source + steps), target);
+  } else {
+    for (let i = 0; i < steps; i++) {
+      to.values[target + i] = from.values[source + i]!;
+      to.present[target + i] = from.present[source + i]!;
+    }
+  }
   if (from.histograms !== undefined) {
     for (let i = 0; i < steps; i++) {
       if (from.present[source + i] === HISTOGRAM) histogramsOf(to)[target + i] = from.histograms[source + i]!;

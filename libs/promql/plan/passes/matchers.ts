@@ -52,8 +52,9 @@ function compareMatchers(a: MatcherSpec, b: MatcherSpec): number {
 
 /** Whether an equality contradicts another matcher of its label: stores need not be asked then. */
 export function selectsNothing(matchers: readonly MatcherSpec[]): boolean {
+  const contradicts = (other: MatcherSpec, { name, value }: MatcherSpec): boolean =>
+    other.name === name && !createMatcher(other).matches(value);
   return matchers.some(
-    ({ type, name, value }) =>
-      type === "=" && matchers.some((other) => other.name === name && !createMatcher(other).matches(value)),
+    (equality) => equality.type === "=" && matchers.some((other) => other !== equality && contradicts(other, equality)),
   );
 }
