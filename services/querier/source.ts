@@ -191,53 +191,66 @@ async function* batches(
   onWarning: OnWarning,
   signal: AbortSignal,
 ): AsyncGenerator<SeriesBatch> {
-  const reader = new FrameReader();
   let picked: PickedLabels | undefined;
-  // The last series of a frame may go on in the next: it is held back until the next is seen.
-  let held: HeldSeries | undefined;
-  const copies = new FrameBuilder();
+  let frames: FrameBatches | undefined;
   for await (const item of store.series(request, signal)) {
-    if (item.kind === "warning") {
-      onWarning(item.text);
-      continue;
-    }
     // Where views come nothing else does, and no series goes on in the next.
     if (item.kind === "view") {
-      const { view } = item;
-      const { labels } = view;
-      const all: LabelsOf = (s) => labels.labels(s);
-      if (names === undefined) yield viewBatch(view, all, all);
-      else {
-        const of = (picked ??= new PickedLabels(names, labels.symbols));
-        yield viewBatch(view, (s) => of.of(labels.ids, labels.from(s), labels.to(s)), all);
-      }
-      continue;
-    }
-    const { frame } = item;
+      if (names !== undefined) picked ??= new PickedLabels(names, item.view.labels.symbols);
+      yield viewBatch(item.view, picked);
+    } else if (item.kind === "frame") {
+      for (const batch of (frames ??= new FrameBatches(names)).of(item.frame)) yield batch;
+    } else onWarning(item.text);
+  }
+  if (frames !== undefined) yield* frames.rest();
+}
+
+/** Series of a stream of frames. The last of a frame may go on in the next: it is held back until the next is seen. */
+class FrameBatches {
+  readonly #names: readonly string[] | undefined;
+  readonly #reader = new FrameReader();
+  readonly #copies = new FrameBuilder();
+  #picked: PickedLabels | undefined;
+  #held: HeldSeries | undefined;
+
+  constructor(names: readonly string[] | undefined) {
+    this.#names = names;
+  }
+
+  *of(frame: SeriesFrame): Generator<SeriesBatch> {
+    const reader = this.#reader;
+    const copies = this.#copies;
+    const held = this.#held;
     reader.enter(frame);
     const all: LabelsOf = (s) => reader.labelsOf(frame, s);
     const labelsOf: LabelsOf =
-      names === undefined ? all : pickedOf(frame, (picked ??= new PickedLabels(names, reader.symbols)));
+      this.#names === undefined
+        ? all
+        : pickedOf(frame, (this.#picked ??= new PickedLabels(this.#names, reader.symbols)));
     const rows = seriesRows(reader);
     const { places, ends, count } = rows;
-    if (count === 0) continue;
+    if (count === 0) return;
     const last = count - 1;
     let first = 0;
     if (held !== undefined && isSame(held.ids, idsOf(frame, 0))) {
       held.parts.push(last === 0 ? { frame, from: 0, to: ends[0]! } : copyOf(frame, 0, ends[0]!, copies));
       first = 1;
-      if (last === 0) continue;
+      if (last === 0) return;
     }
-    if (held !== undefined) yield* heldBatch(held);
+    yield* this.rest();
     const place = places[last]!;
     const from = last === 0 ? 0 : ends[last - 1]!;
     // Else copied: the frame's buffers may go to another thread while these chunks wait for the next frame.
     const part = last === 0 ? { frame, from, to: ends[last]! } : copyOf(frame, from, ends[last]!, copies);
-    held = { ids: idsOf(frame, place).slice(), labels: labelsOf(place), all: all(place), parts: [part] };
+    this.#held = { ids: idsOf(frame, place).slice(), labels: labelsOf(place), all: all(place), parts: [part] };
     if (last > first) yield frameBatch(frame, rows, labelsOf, all, first, last);
     if (last > 0) releaseFrame(frame);
   }
-  if (held !== undefined) yield* heldBatch(held);
+
+  /** What is held back. */
+  *rest(): Generator<SeriesBatch> {
+    if (this.#held !== undefined) yield* heldBatch(this.#held);
+  }
 }
 
 /** The series of a frame, those in a row with equal labels as one. */
@@ -365,8 +378,11 @@ class RowsBatch implements SeriesBatch {
   }
 }
 
-function viewBatch(view: SeriesView, labels: LabelsOf, all: LabelsOf): SeriesBatch {
-  const { chunks, chunkEnds, newest } = view;
+/** With the labels that were picked, if any were. */
+function viewBatch(view: SeriesView, picked: PickedLabels | undefined): SeriesBatch {
+  const { labels: sets, chunks, chunkEnds, newest } = view;
+  const all: LabelsOf = (s) => sets.labels(s);
+  const labels: LabelsOf = picked === undefined ? all : (s) => picked.of(sets.ids, sets.from(s), sets.to(s));
   const rows = { chunks, ends: chunkEnds, newest, take: () => view.take(), labels, all };
   return new RowsBatch(rows, 0, chunkEnds.length);
 }
