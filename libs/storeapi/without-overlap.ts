@@ -24,6 +24,7 @@ export function mergeParts(parts: readonly SourcePart[], skipChunks: boolean): A
 }
 
 function overlap(parts: readonly SourcePart[]): boolean {
+  if (parts.length < 2) return false;
   let end = -Infinity;
   for (const { mint, maxt } of parts.toSorted((a, b) => a.mint - b.mint)) {
     if (mint <= end) return true;

@@ -95,8 +95,11 @@ export class LocalBlocks {
   inRange(mint: number, maxt: number, held: readonly string[] = []): LocalBlock[] {
     const gone = held.find((ulid) => this.#closed.has(ulid));
     if (gone !== undefined) throw new UnavailableError(`block ${gone} was deleted before it was read; ask again`);
-    const dropped = [...this.#dropped].filter(({ meta }) => heldBy(meta).some((ulid) => held.includes(ulid)));
-    return [...this.#list, ...dropped].filter(({ meta }) => meta.minTime <= maxt && meta.maxTime > mint);
+    const isIn = ({ meta }: LocalBlock): boolean => meta.minTime <= maxt && meta.maxTime > mint;
+    const found = this.#list.filter(isIn);
+    for (const block of this.#dropped)
+      if (isIn(block) && heldBy(block.meta).some((ulid) => held.includes(ulid))) found.push(block);
+    return found;
   }
 
   /** Serves blocks that are on the disk. */

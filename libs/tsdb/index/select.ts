@@ -25,7 +25,8 @@ export async function selectPostings(source: PostingsSource, matchers: readonly 
   const including = asked.filter((matcher) => !matcher.matches(""));
   let selected: Postings | undefined;
   // Those that are looked up first: when they leave nothing, no values are scanned.
-  for (const matcher of including.toSorted((a, b) => costOf(a) - costOf(b))) {
+  const areAlike = including.every((matcher) => costOf(matcher) === 1);
+  for (const matcher of areAlike ? including : including.toSorted((a, b) => costOf(a) - costOf(b))) {
     const found = acceptedBy(source, matcher);
     const list = found instanceof Promise ? await found : found;
     selected = selected === undefined ? list : intersect(selected, list);
