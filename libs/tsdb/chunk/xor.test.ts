@@ -82,7 +82,9 @@ test("deltas of deltas at the edges of their widths", () => {
   }
 });
 
-test("hostile bytes end in a CorruptionError or in samples, never beyond the chunk", () => {
+const TIMEOUT_MS = 600_000;
+
+test("hostile bytes end in a CorruptionError or in samples, never beyond the chunk", { timeout: TIMEOUT_MS }, () => {
   const valuesAt: ((i: number) => number)[] = [Math.sin, (i) => Math.floor(i / 5), (i) => 4096 * (i % 7), () => 1];
   const wholes = valuesAt.flatMap((valueAt) =>
     [0, 3].map((jitter) => {
