@@ -50,8 +50,14 @@ const READ_WORDS = 5;
 /** Chunks that are read together: a block of each fits the processor's first cache. */
 const READ_TOGETHER = 128;
 
+export interface ArenaImage {
+  readonly slabs: readonly Uint8Array<ArrayBuffer>[];
+  readonly free: number;
+  readonly count: number;
+}
+
 export class Arena {
-  readonly #slabs: Buffer[] = [];
+  readonly #slabs: Buffer<ArrayBuffer>[] = [];
   /** The same memory. */
   readonly #words: Uint32Array[] = [];
   /** The first free block; each names the next. */
@@ -80,13 +86,29 @@ export class Arena {
       block = this.#count++;
       if (block >>> SLAB_BLOCKS_BITS === this.#slabs.length) {
         if (this.#slabs.length === SLABS_MAX) throw new LimitError("the head's open chunks have reached 4 GiB");
-        const slab = Buffer.from(new ArrayBuffer(SLAB_BYTES));
-        this.#slabs.push(slab);
-        this.#words.push(new Uint32Array(slab.buffer));
+        this.#addSlab(new ArrayBuffer(SLAB_BYTES));
       }
     }
     this.#link(block, before);
     return block;
+  }
+
+  #addSlab(memory: ArrayBuffer): void {
+    this.#slabs.push(Buffer.from(memory));
+    this.#words.push(new Uint32Array(memory));
+  }
+
+  /** For a head's image: views. Chains released while someone reads stay taken. */
+  get image(): ArenaImage {
+    const slabs = this.#slabs.map((slab, i) => slab.subarray(0, this.#count * BLOCK_BYTES - i * SLAB_BYTES));
+    return { slabs, free: this.#free, count: this.#count };
+  }
+
+  /** Of a new arena. */
+  takeImage({ slabs, free, count }: ArenaImage): void {
+    for (const { buffer } of slabs) this.#addSlab(buffer.transfer(SLAB_BYTES));
+    this.#free = free;
+    this.#count = count;
   }
 
   #linkOf(block: number): number {

@@ -155,6 +155,15 @@ interface OpenFile {
   written: number;
 }
 
+/** A file as it was when it was listed: while nobody writes to it, it has the same chunks. */
+export interface ListedFile {
+  readonly number: number;
+  readonly maxt: number;
+  readonly late: number;
+  readonly size: number;
+  readonly mtimeMs: number;
+}
+
 export class HeadChunkFiles {
   readonly #folder: string;
   readonly #files = new Map<number, OpenFile>();
@@ -168,6 +177,8 @@ export class HeadChunkFiles {
   readonly #movable = new Movable();
   /** Of the entry added last, in the tail. */
   #lastStart = 0;
+  /** Whether damage was found, when they were loaded or read. */
+  #isDamaged = false;
 
   constructor(folder: string) {
     this.#folder = folder;
@@ -183,16 +194,9 @@ export class HeadChunkFiles {
     onDamage: (what: string) => void,
   ): Generator<void, { readonly hasHoles: boolean }> {
     let hasHoles = false;
-    const numbers = readdirSync(this.#folder)
-      .filter((name) => /^\d{6,}$/.test(name))
-      .map(Number)
-      .sort((a, b) => a - b);
+    const numbers = this.#numbers();
     for (const number of numbers) {
       const path = this.#path(number);
-      if (statSync(path).size === 0) {
-        rmSync(path); // begun by a process that ended before it had a chunk
-        continue;
-      }
       const file = { fd: -1, maxt: -Infinity, late: 0, written: 0 };
       const { size, goodBytes, skipped } = yield* scanHeadChunkFile(
         path,
@@ -202,7 +206,10 @@ export class HeadChunkFiles {
           else if (chunk.maxt > file.maxt) file.maxt = chunk.maxt;
           onChunk(ref, outOfOrder, chunk);
         },
-        onDamage,
+        (what) => {
+          this.#isDamaged = true;
+          onDamage(what);
+        },
       );
       if (goodBytes === 0) {
         setAside(path);
@@ -220,6 +227,50 @@ export class HeadChunkFiles {
     // Goes on in a new file, as Prometheus does.
     if (this.#files.size > 0) this.#start(this.#current + 1);
     return { hasHoles };
+  }
+
+  /** Of the files that have anything, ascending; those begun by a process that ended before it had a chunk are deleted. */
+  #numbers(): number[] {
+    const numbers = readdirSync(this.#folder)
+      .filter((name) => /^\d{6,}$/.test(name))
+      .map(Number)
+      .sort((a, b) => a - b);
+    return numbers.filter((number) => {
+      const isEmpty = statSync(this.#path(number)).size === 0;
+      if (isEmpty) rmSync(this.#path(number));
+      return !isEmpty;
+    });
+  }
+
+  /** The files after `sync`, for `areListed`; undefined when something is wrong with one. */
+  list(): ListedFile[] | undefined {
+    if (this.#isDamaged) return undefined;
+    return Array.from(this.#files, ([number, { fd, maxt, late }]) => {
+      const { size, mtimeMs } = fstatSync(fd);
+      return { number, maxt, late, size, mtimeMs };
+    });
+  }
+
+  /** Whether the files are those that were listed. */
+  areListed(listed: readonly ListedFile[]): boolean {
+    const numbers = this.#numbers();
+    return (
+      numbers.length === listed.length &&
+      listed.every(({ number, size, mtimeMs }, i) => {
+        if (number !== numbers[i]) return false;
+        const stat = statSync(this.#path(number));
+        return stat.size === size && stat.mtimeMs === mtimeMs;
+      })
+    );
+  }
+
+  /** In place of `loadSteps`: takes the files unread, which `areListed`. */
+  takeListed(listed: readonly ListedFile[]): void {
+    for (const { number, maxt, late, size } of listed) {
+      this.#files.set(number, { fd: openSync(this.#path(number), "r+"), maxt, late, written: size });
+      this.#current = number;
+    }
+    if (listed.length > 0) this.#start(this.#current + 1);
   }
 
   #path(number: number): string {
@@ -357,6 +408,7 @@ export class HeadChunkFiles {
       const length = end - from;
       const bytes = length <= WINDOW_BYTES ? this.#window : Buffer.allocUnsafeSlow(length);
       if (readSync(file.fd, bytes, 0, length, from) !== length) {
+        this.#isDamaged = true;
         throw new CorruptionError(this.#path(number), from, "head chunk past the end of its file");
       }
       for (; i < j; i++) {
@@ -365,6 +417,7 @@ export class HeadChunkFiles {
         const entry = start - headBytes(lengths[k]!);
         const crcAt = start + lengths[k]!;
         if (crc32c(bytes, entry, crcAt) !== bytes.readUInt32BE(crcAt)) {
+          this.#isDamaged = true;
           const what = "head chunk: checksum; a restart takes its samples from the log";
           throw new CorruptionError(this.#path(number), from + entry, what);
         }

@@ -21,14 +21,35 @@ const FAR = 0xffffffff;
 const WORDS = 6;
 /** Chunks are in pages of so many: 300,000 of a start are never copied to a larger place (bench/figures.ts). */
 const PAGE_BITS = 12;
+const PAGE_BYTES = (4 * WORDS) << PAGE_BITS;
 const PAGE_MASK = (1 << PAGE_BITS) - 1;
+
+export interface FullChunksImage {
+  readonly pages: Uint32Array<ArrayBuffer>[];
+  readonly base: number;
+  readonly far: Map<number, { readonly mint: number; readonly maxt: number }>;
+  readonly count: number;
+}
 
 export class FullChunks {
   /** mint, maxt less mint, file, offset, length and encoding, list of those before. */
-  readonly #pages: Uint32Array[] = [];
+  #pages: Uint32Array<ArrayBuffer>[] = [];
   #base = 0;
-  readonly #far = new Map<number, { readonly mint: number; readonly maxt: number }>();
+  #far = new Map<number, { readonly mint: number; readonly maxt: number }>();
   count = 0;
+
+  /** For a head's image: views. */
+  get image(): FullChunksImage {
+    const pages = this.#pages.map((words, page) => words.subarray(0, WORDS * (this.count - (page << PAGE_BITS))));
+    return { pages, base: this.#base, far: this.#far, count: this.count };
+  }
+
+  takeImage({ pages, base, far, count }: FullChunksImage): void {
+    this.#pages = pages.map(({ buffer }) => new Uint32Array(buffer.transfer(PAGE_BYTES)));
+    this.#base = base;
+    this.#far = far;
+    this.count = count;
+  }
 
   /** Adds a chunk in front of a list. @returns the list. */
   add(list: number, { mint, maxt, encoding, file, offset, length }: FullChunk): number {
@@ -123,6 +144,6 @@ export class FullChunks {
   }
 
   get bytes(): number {
-    return this.#pages.length * ((4 * WORDS) << PAGE_BITS);
+    return this.#pages.length * PAGE_BYTES;
   }
 }

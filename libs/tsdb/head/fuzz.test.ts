@@ -32,7 +32,7 @@ import { WalWriter } from "../wal/writer.ts";
 import { HeadChunkFiles } from "./chunk-files.ts";
 import { LogBatch } from "./log-batch.ts";
 import { atOnce } from "#libs/kit/slices.ts";
-import { readSnapshotSteps, type SnapshotSink } from "./snapshot.ts";
+import { findSnapshot, readSnapshotSteps, type SnapshotSink } from "./snapshot.ts";
 
 const fuzz = new Fuzz();
 const folder = mkdtempSync(join(tmpdir(), "cairn-fuzz-"));
@@ -219,6 +219,7 @@ function filesLike(pattern: RegExp): [name: string, bytes: Uint8Array][] {
 
 test(`${COUNT} mutated snapshots`, { timeout: TIMEOUT_MS }, async () => {
   const [[name, bytes]] = filesLike(/^chunk_snapshot.*\/\d+$/) as [[string, Uint8Array]];
+  const snapshot = findSnapshot(base, ignore)!;
   const copy = join(folder, "snapshot");
   cpSync(base, copy, { recursive: true });
   const series = (_ref: number, reader: ByteReader): number => readLabels(reader).length;
@@ -227,7 +228,7 @@ test(`${COUNT} mutated snapshots`, { timeout: TIMEOUT_MS }, async () => {
     writeFileSync(join(copy, name), mutateLog(bytes));
     let problem: string | undefined;
     await fuzz.tolerates("snapshot", i, () => {
-      atOnce(readSnapshotSteps(copy, sink, (_name, what) => (problem = what), true));
+      atOnce(readSnapshotSteps(copy, snapshot, sink, (_name, what) => (problem = what), true));
       if (problem !== undefined) throw new CorruptionError(name, 0, problem);
     });
   }

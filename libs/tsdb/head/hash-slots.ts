@@ -8,9 +8,14 @@
 const PARTS_BITS = 6;
 const PART_SHIFT = 32 - PARTS_BITS;
 
+export interface HashSlotsImage {
+  readonly parts: Uint32Array<ArrayBuffer>[];
+  readonly hashes: Uint32Array<ArrayBuffer>;
+}
+
 export class HashSlots {
   /** Slot + 1 by hash: the upper bits choose the part, the lower the place. */
-  readonly #parts = Array.from({ length: 1 << PARTS_BITS }, () => new Uint32Array(64));
+  #parts = Array.from({ length: 1 << PARTS_BITS }, () => new Uint32Array(64));
   readonly #partCounts = new Uint32Array(1 << PARTS_BITS);
   #hashes = new Uint32Array(1024);
   #count = 0;
@@ -19,6 +24,18 @@ export class HashSlots {
 
   get count(): number {
     return this.#count;
+  }
+
+  /** For a head's image: views. */
+  get image(): HashSlotsImage {
+    return { parts: this.#parts, hashes: this.#hashes.subarray(0, this.#count) };
+  }
+
+  takeImage({ parts, hashes }: HashSlotsImage): void {
+    this.#parts = parts;
+    this.#hashes = hashes;
+    this.#count = hashes.length;
+    for (const hash of hashes) this.#partCounts[hash >>> PART_SHIFT]!++;
   }
 
   hashOf(slot: number): number {

@@ -12,7 +12,7 @@
 import { LimitError } from "#libs/kit/errors.ts";
 import type { Labels } from "#libs/model/labels.ts";
 import type { ByteWriter } from "../encoding/writer.ts";
-import { HashSlots } from "./hash-slots.ts";
+import { HashSlots, type HashSlotsImage } from "./hash-slots.ts";
 import { isSame, isWhole, type Key, readWhole, writeDifference } from "./key-difference.ts";
 
 const SLAB_BYTES = 1 << 20;
@@ -24,11 +24,18 @@ const HEAD_BYTES = 8;
 /** Where keys go from one family of metrics to the next, the next ones are nearer to that key than to the last whole one. */
 const DIFFERENCE_PART = 3;
 
+export interface KeysImage {
+  readonly slots: HashSlotsImage;
+  readonly addresses: Uint32Array<ArrayBuffer>;
+  readonly slabs: readonly Uint8Array<ArrayBuffer>[];
+  readonly slabEnd: number;
+}
+
 export class KeyTable {
   readonly #slots = new HashSlots();
   /** By slot. */
   #addresses = new Uint32Array(1024);
-  readonly #slabs: DataView[] = [];
+  #slabs: DataView<ArrayBuffer>[] = [];
   #slabEnd = SLAB_BYTES;
   /** The last key that was stored whole. */
   #whole: (Key & { readonly address: number }) | undefined;
@@ -37,6 +44,26 @@ export class KeyTable {
 
   constructor(seed: number) {
     this.#seed = seed;
+  }
+
+  /** For a head's image: views. */
+  get image(): KeysImage {
+    return {
+      slots: this.#slots.image,
+      addresses: this.#addresses.subarray(0, this.#slots.count),
+      slabs: this.#slabs.map(({ buffer }, i) =>
+        i < this.#slabs.length - 1 ? new Uint8Array(buffer) : new Uint8Array(buffer, 0, this.#slabEnd),
+      ),
+      slabEnd: this.#slabEnd,
+    };
+  }
+
+  /** Of a table with the same seed. The next key is stored whole. */
+  takeImage({ slots, addresses, slabs, slabEnd }: KeysImage): void {
+    this.#slots.takeImage(slots);
+    this.#addresses = addresses;
+    this.#slabs = slabs.map(({ buffer }) => new DataView(buffer.transfer(Math.max(SLAB_BYTES, buffer.byteLength))));
+    this.#slabEnd = slabEnd;
   }
 
   /** The slot of the key `view[from, to)`, or -1. `hash` is `hashOf` of it. */

@@ -11,6 +11,13 @@ const WORDS = 3;
 /** Most pairs of a high-cardinality label have one series: their list is its slot; others are this and an index. */
 const LONG = 2 ** 31;
 
+export interface PostingsImage {
+  readonly names: Map<number, Name>;
+  readonly values: Uint32Array<ArrayBuffer>;
+  readonly long: readonly Uint32Array<ArrayBuffer>[];
+  readonly pairCount: number;
+}
+
 interface Name {
   /** The newest value + 1 whose first name it is. */
   newest: number;
@@ -19,13 +26,26 @@ interface Name {
 }
 
 export class HeadPostings {
-  readonly #names = new Map<number, Name>();
+  #names = new Map<number, Name>();
   #values = new Uint32Array(WORDS * 1024);
-  readonly #long: { refs: Uint32Array; count: number }[] = [];
+  #long: { refs: Uint32Array<ArrayBuffer>; count: number }[] = [];
   #pairCount = 0;
 
   get pairCount(): number {
     return this.#pairCount;
+  }
+
+  /** For a head's image: views. */
+  get image(): PostingsImage {
+    const long = this.#long.map(({ refs, count }) => refs.subarray(0, count));
+    return { names: this.#names, values: this.#values, long, pairCount: this.#pairCount };
+  }
+
+  takeImage({ names, values, long, pairCount }: PostingsImage): void {
+    this.#names = names;
+    this.#values = values;
+    this.#long = long.map((refs) => ({ refs, count: refs.length }));
+    this.#pairCount = pairCount;
   }
 
   add(nameId: number, valueId: number, slot: number): void {

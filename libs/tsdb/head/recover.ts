@@ -30,10 +30,11 @@ import {
   type RefInterval,
 } from "../wal/records.ts";
 import { entryOffset } from "./chunk-files.ts";
+import { takeImageSteps } from "./image.ts";
 import { familyOf } from "./metric-metadata.ts";
 import { RefSlots } from "./ref-slots.ts";
 import { replayLogSteps } from "./replay.ts";
-import { BEFORE_ALL, readSnapshotSteps, type SnapshotSink } from "./snapshot.ts";
+import { BEFORE_ALL, findSnapshot, type LogPosition, readSnapshotSteps, type SnapshotSink } from "./snapshot.ts";
 import type { FullChunk } from "./full-chunks.ts";
 import { staleHistogramFor } from "./stale-histogram.ts";
 import type { HeadState } from "./state.ts";
@@ -44,10 +45,18 @@ export function* recoverSteps(state: HeadState, walSegment: number, wblSegment: 
   const { log } = state.options;
   const startedAt = performance.now();
   const recovery = new Recovery(state);
-  yield* recovery.loadSteps();
   const onProblem = (snapshot: string, what: string): void =>
     log.warn({ snapshot, what }, "snapshot of the head cannot be used; the whole log is replayed");
-  const from = yield* readSnapshotSteps(state.folder, recovery, onProblem, recovery.chunksAreWhole);
+  const snapshot = findSnapshot(state.folder, onProblem);
+  let from: LogPosition | undefined;
+  if (snapshot !== undefined && (yield* recovery.takeImageSteps(join(state.folder, snapshot.name)))) from = snapshot;
+  else {
+    yield* recovery.loadSteps();
+    if (snapshot !== undefined) {
+      const { chunksAreWhole } = recovery;
+      if (yield* readSnapshotSteps(state.folder, snapshot, recovery, onProblem, chunksAreWhole)) from = snapshot;
+    }
+  }
   yield* replayLogSteps(join(state.folder, "wal"), walSegment, from, log, (bytes, file) => recovery.apply(bytes, file));
   const wbl = join(state.folder, "wbl");
   const hasWbl = existsSync(wbl);
@@ -80,19 +89,42 @@ class Recovery implements SnapshotSink {
 
   constructor(state: HeadState) {
     this.#state = state;
-    const { symbols } = state.series;
     this.#symbolIds = new BytesCache((bytes, from, to) =>
-      isUtf8(bytes.subarray(from, to)) ? symbols.id(utf8(bytes, from, to)) : -1,
+      isUtf8(bytes.subarray(from, to)) ? state.series.symbols.id(utf8(bytes, from, to)) : -1,
     );
+  }
+
+  /** In place of chunk files and snapshot. @returns false, and nothing has changed, when there is no image that can be used. */
+  *takeImageSteps(folder: string): Generator<void, boolean> {
+    const state = this.#state;
+    const image = yield* takeImageSteps(folder, state);
+    if (image === undefined) return false;
+    state.takeImage(image);
+    const { series } = state;
+    for (let slot = 0; slot < series.count; slot++) this.#slots.set(series.refs[slot]!, slot);
+    for (const [alias, ref] of state.aliases) this.#slots.set(alias, this.#slots.get(ref));
+    for (const [slot, chunk] of image.objects) {
+      series.dropObject(slot);
+      this.open(series.refs[slot]!, slot, chunk, 0, 0);
+    }
+    for (const chunk of image.late) this.#addLate(chunk);
+    state.tombstones.add(
+      [...image.tombstones].flatMap(([ref, intervals]) => intervals.map((interval) => ({ ref, ...interval }))),
+    );
+    for (const { series: labels, exemplar } of image.exemplars) state.exemplars.add(labels, exemplar);
+    return true;
+  }
+
+  #addLate(chunk: FullChunk & { readonly ref: number }): void {
+    this.#late.set(markerKey({ ref: chunk.ref, file: chunk.file, offset: entryOffset(chunk) }), chunk);
   }
 
   *loadSteps(): Generator<void> {
     const state = this.#state;
     const { hasHoles } = yield* state.files.loadSteps(
       (ref, outOfOrder, chunk) => {
-        if (outOfOrder) {
-          this.#late.set(markerKey({ ref, file: chunk.file, offset: entryOffset(chunk) }), { ref, ...chunk });
-        } else if (chunk.maxt >= state.minValidTime) {
+        if (outOfOrder) this.#addLate({ ref, ...chunk });
+        else if (chunk.maxt >= state.minValidTime) {
           state.nextRef = Math.max(state.nextRef, ref + 1);
           const { full } = state.series;
           const list = Math.max(this.#full.get(ref), 0);

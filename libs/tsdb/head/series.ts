@@ -7,10 +7,10 @@ import { type Chunk, ENCODING } from "../chunk/encoding.ts";
 import { Xor2Appender } from "../chunk/xor2.ts";
 import { decodedEnd, emptyXorState, XOR_HEADER_BYTES, xorCount } from "../chunk/xor.ts";
 import type { Labels } from "#libs/model/labels.ts";
-import { Arena } from "./arena.ts";
-import { type FullChunk, FullChunks } from "./full-chunks.ts";
+import { Arena, type ArenaImage } from "./arena.ts";
+import { type FullChunk, FullChunks, type FullChunksImage } from "./full-chunks.ts";
 import type { OpenHistogram } from "./open-histogram.ts";
-import { HeadPostings } from "./postings.ts";
+import { HeadPostings, type PostingsImage } from "./postings.ts";
 import {
   BITS,
   BLOCK,
@@ -31,7 +31,17 @@ import {
   XOR,
   XOR2,
 } from "./series-record.ts";
-import { HeadSymbols } from "./symbols.ts";
+import { HeadSymbols, type SymbolsImage } from "./symbols.ts";
+
+export interface SeriesImage {
+  readonly refs: Float64Array<ArrayBuffer>;
+  readonly records: Float64Array<ArrayBuffer>;
+  readonly labelIds: Uint32Array<ArrayBuffer>;
+  readonly symbols: SymbolsImage;
+  readonly postings: PostingsImage;
+  readonly full: FullChunksImage;
+  readonly arena: ArenaImage;
+}
 
 export class HeadSeries {
   readonly symbols: HeadSymbols;
@@ -59,6 +69,40 @@ export class HeadSeries {
     this.arena = before?.arena ?? new Arena();
     this.histograms = before?.histograms ?? new Map<number, OpenHistogram>();
     this.xor2 = before?.xor2 ?? new Map<number, Xor2Appender>();
+  }
+
+  /** For a head's image: views. Open chunks that are objects are not in it. */
+  get image(): SeriesImage {
+    return {
+      refs: this.refs.subarray(0, this.count),
+      records: this.#doubles.subarray(0, this.count * DOUBLES),
+      labelIds: this.#labelIds.subarray(0, this.#labelsEnd),
+      symbols: this.symbols.image,
+      postings: this.postings.image,
+      full: this.full.image,
+      arena: this.arena.image,
+    };
+  }
+
+  /** Of new series with the same seed. */
+  takeImage({ refs, records, labelIds, symbols, postings, full, arena }: SeriesImage): void {
+    this.count = refs.length;
+    this.refs = refs;
+    this.#doubles = records;
+    this.#words = new Uint32Array(records.buffer);
+    this.#labelIds = labelIds;
+    this.#labelsEnd = labelIds.length;
+    this.symbols.takeImage(symbols);
+    this.postings.takeImage(postings);
+    this.full.takeImage(full);
+    this.arena.takeImage(arena);
+  }
+
+  /** The open chunk was an object that is not there. */
+  dropObject(slot: number): void {
+    const list = this.fullList(slot);
+    this.#words[slot * WORDS + KIND] = NO_CHUNK;
+    this.setLastTime(slot, list === 0 ? -Infinity : this.full.maxt(list - 1));
   }
 
   /** Makes room for so many series. */
@@ -343,6 +387,12 @@ export class HeadSeries {
     const data = new Uint8Array(this.openBytes(slot));
     this.arena.read(this.#words[w + BLOCK]!, this.#words[w + BITS]!, this.openCount(slot), data, 0);
     return { ...times, encoding: ENCODING.XOR, data };
+  }
+
+  /** Whether the open chunk is not in the arena. */
+  hasObject(slot: number): boolean {
+    const kind = this.#words[slot * WORDS + KIND];
+    return kind === HISTOGRAM || kind === XOR2;
   }
 
   /** Whether any open chunk is not in the arena. */

@@ -60,35 +60,42 @@ async function everything(head: Head): Promise<unknown> {
 const snapshotsIn = (folder: string): string[] =>
   readdirSync(folder).filter((name) => name.startsWith("chunk_snapshot"));
 
-test("a head opened from its snapshot has all it had, and appends to the same chunks as one that was never closed", async () => {
-  const folder = headFolder();
-  const head = openHead(folder, OPTIONS);
-  fill(head);
-  await head.deleteSeries([createMatcher({ type: "=", name: "__name__", value: "a" })], T0 + MINUTE, T0 + 2 * MINUTE);
-  const before = await everything(head);
-  await head.close(true);
-  expect(snapshotsIn(folder)).toHaveLength(1);
-  const again = openHead(folder, OPTIONS);
-  expect(await everything(again)).toEqual(before);
-  const unbroken = openHead(headFolder(), OPTIONS);
-  fill(unbroken);
-  await unbroken.deleteSeries(
-    [createMatcher({ type: "=", name: "__name__", value: "a" })],
-    T0 + MINUTE,
-    T0 + 2 * MINUTE,
-  );
-  for (const one of [again, unbroken]) {
-    append(
-      one,
-      A,
-      Array.from({ length: 100 }, (_, i) => [T0 + (301 + i) * 15_000, i] as const),
+const [records, image] = ["00000000", "cairn-image"];
+for (const [what, other] of [
+  ["image", records],
+  ["snapshot's records", image],
+] as const) {
+  test(`a head opened from its ${what} has all it had, and appends to the same chunks as one that was never closed`, async () => {
+    const folder = headFolder();
+    const head = openHead(folder, OPTIONS);
+    fill(head);
+    await head.deleteSeries([createMatcher({ type: "=", name: "__name__", value: "a" })], T0 + MINUTE, T0 + 2 * MINUTE);
+    const before = await everything(head);
+    await head.close(true);
+    expect(snapshotsIn(folder)).toHaveLength(1);
+    rmSync(join(folder, snapshotsIn(folder)[0]!, other));
+    const again = openHead(folder, OPTIONS);
+    expect(await everything(again)).toEqual(before);
+    const unbroken = openHead(headFolder(), OPTIONS);
+    fill(unbroken);
+    await unbroken.deleteSeries(
+      [createMatcher({ type: "=", name: "__name__", value: "a" })],
+      T0 + MINUTE,
+      T0 + 2 * MINUTE,
     );
-    append(one, ["__name__", "h"], [[T0 + 301 * 15_000, intHistogram([[0, 2]], [400, 100_000])]]);
-  }
-  expect(await everything(again)).toEqual(await everything(unbroken));
-  await again.close();
-  await unbroken.close();
-});
+    for (const one of [again, unbroken]) {
+      append(
+        one,
+        A,
+        Array.from({ length: 100 }, (_, i) => [T0 + (301 + i) * 15_000, i] as const),
+      );
+      append(one, ["__name__", "h"], [[T0 + 301 * 15_000, intHistogram([[0, 2]], [400, 100_000])]]);
+    }
+    expect(await everything(again)).toEqual(await everything(unbroken));
+    await again.close();
+    await unbroken.close();
+  });
+}
 
 test("what was appended after the snapshot comes from the log; refs are not given out twice", async () => {
   const folder = headFolder();
@@ -123,7 +130,8 @@ for (const [what, damage] of [
     fill(head);
     const before = await everything(head);
     await head.close(true);
-    damage(join(folder, snapshotsIn(folder)[0]!, "00000000"));
+    damage(join(folder, snapshotsIn(folder)[0]!, records));
+    rmSync(join(folder, snapshotsIn(folder)[0]!, image));
     const again = openHead(folder, OPTIONS);
     expect(await everything(again)).toEqual(before);
     await again.close();

@@ -20,6 +20,7 @@ import { writeHistogram } from "../wal/histogram-records.ts";
 import { type Damage, readWal } from "../wal/reader.ts";
 import { readExemplars, type RefExemplar, type RefInterval, writeExemplars, writeLabels } from "../wal/records.ts";
 import { segmentName, WalWriter } from "../wal/writer.ts";
+import { writeImage } from "./image.ts";
 import type { HeadState } from "./state.ts";
 
 const SERIES = 1;
@@ -43,9 +44,11 @@ export interface LogPosition {
   readonly offset: number;
 }
 
-interface Snapshot extends LogPosition {
+export interface Snapshot extends LogPosition {
   readonly name: string;
 }
+
+type OnProblem = (name: string, what: string) => void;
 
 function snapshots(folder: string): Snapshot[] {
   return readdirSync(folder)
@@ -89,6 +92,7 @@ export async function writeSnapshot(state: HeadState, position: LogPosition): Pr
     add();
   }
   await out.close(true);
+  await writeImage(temporary, state);
   syncFolder(temporary);
   const older = snapshots(folder);
   renameSync(temporary, join(folder, name));
@@ -154,30 +158,33 @@ export interface SnapshotSink {
   exemplar(exemplar: RefExemplar): void;
 }
 
+/** The newest snapshot, if the log reaches it; else `onProblem` is told. */
+export function findSnapshot(folder: string, onProblem: OnProblem): Snapshot | undefined {
+  const newest = snapshots(folder).at(-1);
+  if (newest === undefined) return undefined;
+  const wal = join(folder, "wal", segmentName(newest.segment));
+  if (existsSync(wal) && statSync(wal).size >= newest.offset) return newest;
+  onProblem(newest.name, "the log does not reach it");
+  return undefined;
+}
+
 /**
- * The newest snapshot's content, by steps. The series and deletions that `sink` was given of one that is damaged do no harm: each
+ * A snapshot's content, by steps. The series and deletions that `sink` was given of one that is damaged do no harm: each
  * record had its checksum, and the log says the same. What it stands for is partly in the head's chunk files: unless
  * `chunksAreWhole`, it is not used.
  *
- * @returns where the log goes on; undefined when there is no snapshot that can be used, `onProblem` is told why.
+ * @returns whether it can be used; if not, `onProblem` is told why.
  */
 export function* readSnapshotSteps(
   folder: string,
+  { name }: Snapshot,
   sink: SnapshotSink,
-  onProblem: (name: string, what: string) => void,
+  onProblem: OnProblem,
   chunksAreWhole: boolean,
-): Generator<void, LogPosition | undefined> {
-  const newest = snapshots(folder).at(-1);
-  if (newest === undefined) return undefined;
-  const { name, segment, offset } = newest;
+): Generator<void, boolean> {
   if (!chunksAreWhole) {
     onProblem(name, "head chunks are damaged");
-    return undefined;
-  }
-  const wal = join(folder, "wal", segmentName(segment));
-  if (!existsSync(wal) || statSync(wal).size < offset) {
-    onProblem(name, "the log does not reach it");
-    return undefined;
+    return false;
   }
   const path = join(folder, name);
   const exemplars: RefExemplar[] = [];
@@ -198,10 +205,10 @@ export function* readSnapshotSteps(
   if (!isWhole) problem ??= "it has no end";
   if (problem !== undefined) {
     onProblem(name, problem);
-    return undefined;
+    return false;
   }
   for (const exemplar of exemplars) sink.exemplar(exemplar);
-  return { segment, offset };
+  return true;
 }
 
 function readRecord(bytes: Uint8Array, file: string, sink: SnapshotSink, exemplars: RefExemplar[]): void {

@@ -25,6 +25,7 @@ import { MetricMetadata } from "./metric-metadata.ts";
 import { OpenHistogram } from "./open-histogram.ts";
 import { OutOfOrder } from "./out-of-order.ts";
 import type { FullChunk } from "./full-chunks.ts";
+import type { HeadImage } from "./image.ts";
 import { HeadSeries } from "./series.ts";
 import { Tombstones } from "./tombstones.ts";
 
@@ -68,6 +69,8 @@ export class HeadState {
   maxt = -Infinity;
   minValidTime: number;
   nextRef = 1;
+  /** Of its hashes; that of an image where there was one. */
+  seed: number;
   /** Of the labels that were looked up last. */
   readonly #key = new ByteWriter(512);
   #hash = 0;
@@ -76,10 +79,24 @@ export class HeadState {
     this.folder = folder;
     this.options = options;
     this.minValidTime = options.minValidTime;
+    this.seed = options.seed;
     this.series = new HeadSeries(options.seed);
     this.keys = new KeyTable(options.seed);
     this.exemplars = new Exemplars(options.exemplarsMax ?? 0, options.outOfOrderMs ?? 0);
     this.files = new HeadChunkFiles(join(folder, "chunks_head"));
+  }
+
+  /** Takes what an image has in arrays, for a head that has nothing. */
+  takeImage({ seed, mint, maxt, nextRef, aliases, series, keys }: HeadImage): void {
+    this.seed = seed;
+    this.series = new HeadSeries(seed);
+    this.series.takeImage(series);
+    this.keys = new KeyTable(seed);
+    this.keys.takeImage(keys);
+    this.mint = mint;
+    this.maxt = maxt;
+    this.nextRef = nextRef;
+    for (const [alias, ref] of aliases) this.aliases.set(alias, ref);
   }
 
   /** The slot of a label set, or -1. */

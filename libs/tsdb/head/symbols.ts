@@ -4,13 +4,18 @@
  */
 import type { Slices } from "#libs/kit/slices.ts";
 import { compareUtf8 } from "#libs/kit/utf8.ts";
-import { HashSlots } from "./hash-slots.ts";
+import { HashSlots, type HashSlotsImage } from "./hash-slots.ts";
 import { countingFrom, mergeSorted, sortSliced } from "./sort-sliced.ts";
+
+export interface SymbolsImage {
+  readonly ids: HashSlotsImage;
+  readonly texts: string[];
+}
 
 export class HeadSymbols {
   readonly #ids = new HashSlots();
   readonly #seed: number;
-  readonly #texts: string[] = [];
+  #texts: string[] = [];
   /** Ids in order of their texts; covers the first `#sorted.length` ids. */
   #sorted: Uint32Array = new Uint32Array(0);
   #ranks: Uint32Array = new Uint32Array(0);
@@ -22,6 +27,17 @@ export class HeadSymbols {
   /** `seed` keeps senders from making texts of one hash. */
   constructor(seed: number) {
     this.#seed = seed;
+  }
+
+  /** For a head's image: views. */
+  get image(): SymbolsImage {
+    return { ids: this.#ids.image, texts: this.#texts };
+  }
+
+  /** Of symbols with the same seed. */
+  takeImage({ ids, texts }: SymbolsImage): void {
+    this.#ids.takeImage(ids);
+    this.#texts = texts;
   }
 
   id(text: string): number {

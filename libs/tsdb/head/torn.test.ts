@@ -18,6 +18,7 @@ import {
   wordsOfFloat,
 } from "../../../test/support/head.ts";
 import { MEMORY_FOLDER } from "../../../test/support/process.ts";
+import { CorruptionError } from "#libs/kit/errors.ts";
 import { parseTombstones, writeTombstones } from "../block/tombstones.ts";
 import { readWal } from "../wal/reader.ts";
 import type { Head } from "./head.ts";
@@ -53,8 +54,9 @@ class Left {
     const named: number[] = [];
     const log = silentLog();
     const path = join(this.folder, file);
-    const say = (fields: { file?: string; offset?: number; what?: string }): void => {
+    const say = (fields: { file?: string; offset?: number; what?: string; err?: unknown }): void => {
       if (fields.file === path) named.push(fields.offset!);
+      if (fields.err instanceof CorruptionError && fields.err.file === path) named.push(fields.err.offset);
       // Of chunk files and snapshots the text names both.
       const offset = /byte (\d+)/.exec(fields.what ?? "")?.[1];
       if (fields.what?.includes(path) === true && offset !== undefined) named.push(Number(offset));
@@ -237,7 +239,8 @@ test("snapshot: cut or with a flipped bit it is not used", async () => {
   const full = await everything(head);
   await head.close(true);
   left.keep();
-  const file = [...left.files.keys()].find((name) => name.startsWith("chunk_snapshot"))!;
+  const file = [...left.files.keys()].find((name) => /^chunk_snapshot.*\/0+$/.test(name))!;
+  left.files.delete(join(dirname(file), "cairn-image"));
   const bytes = left.files.get(file)!;
   const end = [...readWal(dirname(join(left.folder, file)), () => undefined)].at(-1)!.end;
   expect(bytes.length).toBe(32_768);
@@ -251,6 +254,27 @@ test("snapshot: cut or with a flipped bit it is not used", async () => {
     const { content, named } = await left.open(file, flipped(bytes, bit));
     expect(content, `bit ${bit}`).toBe(full);
     if (named.length === 0) expect(bit, "a bit of the type").toBeLessThan(8);
+  }
+});
+
+test("image: cut or with a flipped bit it is not used, and the snapshot is", async () => {
+  const left = new Left();
+  const head = openHead(left.folder, OPTIONS);
+  append(head, A, [[T0, 1]]);
+  const full = await everything(head);
+  await head.close(true);
+  left.keep();
+  const file = [...left.files.keys()].find((name) => name.endsWith("/cairn-image"))!;
+  const bytes = left.files.get(file)!;
+  expect(await left.open(file, bytes)).toEqual({ content: full, named: [] });
+  // Its arrays are mostly zeros.
+  const places = Array.from(bytes, (_, at) => at).filter((at) => at < 12 || at % (at < 3000 ? 50 : 9973) === 0);
+  for (const at of places) {
+    for (const other of [bytes.subarray(0, at), flipped(bytes, 8 * at)]) {
+      const { content, named } = await left.open(file, other);
+      expect(content, `byte ${at}`).toBe(full);
+      expect(named, `byte ${at}`).toHaveLength(1);
+    }
   }
 });
 

@@ -12,8 +12,8 @@ import type { HeadState } from "./state.ts";
 export async function truncateState(state: HeadState, time: number, deletedFrom: number): Promise<void> {
   state.minValidTime = Math.max(state.minValidTime, time);
   const old = state.series;
-  const next = new HeadSeries(state.options.seed, old);
-  const keys = new KeyTable(state.options.seed);
+  const next = new HeadSeries(state.seed, old);
+  const keys = new KeyTable(state.seed);
   const slices = new Slices(10);
   /** Of each new slot: the old one, and the full chunks it had when it was looked at. */
   const origins: number[] = [];
