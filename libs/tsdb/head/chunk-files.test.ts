@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { atOnce } from "#libs/kit/slices.ts";
 import { HeadChunkFiles } from "./chunk-files.ts";
-import { FullChunks } from "./full-chunks.ts";
+import { type FullChunk, FullChunks } from "./full-chunks.ts";
 
 let folder: string;
 let files: HeadChunkFiles;
@@ -71,6 +71,23 @@ test("chunks of a metric are written next to each other, those of a series in th
     [0, 1].flatMap(() => [...lists.keys()].filter((ref) => (ref + 1) % 3 === name)),
   );
   expect(stored()).toEqual(byName);
+});
+
+test("more chunks than one sort takes, between two writes", () => {
+  const count = 2 ** 20 + 500;
+  let list = 0;
+  for (let i = 0; i < count; i++) {
+    const chunk = { mint: i, maxt: i, encoding: 1, data: Uint8Array.of(i >> 16, i >> 8, i) };
+    list = files.addTo(full, list, 1, chunk, i % 3);
+  }
+  files.flush();
+  const data = new Uint8Array(3);
+  // What the two sorts moved, on both sides of where they meet.
+  for (const i of [0, 1, 2, 3, 2 ** 19, 2 ** 20 - 1, 2 ** 20, 2 ** 20 + 1, count - 2, count - 1]) {
+    const [{ file, offset, length }] = full.overlapping(list, i, i) as [FullChunk];
+    files.read(file, offset, length, data, 0);
+    expect([...data], `chunk ${i}`).toEqual([(i >> 16) & 255, (i >> 8) & 255, i & 255]);
+  }
 });
 
 test("what is being read is not moved", () => {
