@@ -382,7 +382,7 @@ class RowsBatch implements SeriesBatch {
 function viewBatch(view: SeriesView, picked: PickedLabels | undefined): SeriesBatch {
   const { labels: sets, chunks, chunkEnds, newest } = view;
   const all: LabelsOf = (s) => sets.labels(s);
-  const labels: LabelsOf = picked === undefined ? all : (s) => picked.of(sets.ids, sets.from(s), sets.to(s));
+  const labels: LabelsOf = picked === undefined ? all : (s) => picked.ofSet(sets.sets, sets.at[s]!);
   const rows = { chunks, ends: chunkEnds, newest, take: () => view.take(), labels, all };
   return new RowsBatch(rows, 0, chunkEnds.length);
 }

@@ -2,7 +2,7 @@
  * What short bytes stand for, as strings: label names and values repeat from series to series, and finding one again
  * costs a third of making it anew, whose hash the next `Map` must compute as well.
  */
-const SLOTS = 1 << 15;
+const SLOTS = 1 << 13;
 const BYTES_MAX = 64;
 
 export class BytesCache<T> {

@@ -20,12 +20,12 @@ const chunk = fc.record({
   mint: time,
   maxt: time,
   encoding: fc.nat(7),
-  file: fc.nat(999_999),
+  file: fc.oneof(fc.nat(999_999), fc.integer({ min: 990, max: 1250 })),
   offset: fc.nat(2 ** 28),
-  length: fc.nat(2 ** 29 - 1),
+  length: fc.oneof(fc.nat(2 ** 29 - 1), fc.integer({ min: 2 ** 21 - 2, max: 2 ** 21 + 1 }), fc.nat(1000)),
 });
 
-test("chunks are kept as they are given, whatever their times", () => {
+test("chunks are kept as they are given, whatever their times, files and lengths", () => {
   fc.assert(
     fc.property(fc.array(chunk, { maxLength: 30 }), (chunks) => {
       const full = new FullChunks();

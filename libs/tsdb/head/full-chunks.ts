@@ -13,12 +13,17 @@ export interface FullChunk {
   readonly length: number;
 }
 
-/** Length and encoding share a word. */
-const LENGTH_BITS = 29;
-const LENGTH_MASK = (1 << LENGTH_BITS) - 1;
-/** Times are words from a base on, 50 days around the first chunk; of others this is in place of mint: 24 bytes a chunk, not 32. */
+/**
+ * 20 bytes a chunk, not 40: times are words from a base on, 50 days around the first chunk, and length, encoding and file,
+ * counted from that of the first one on, share a word. What does not fit is told apart, and this is in place of mint.
+ */
 const FAR = 0xffffffff;
-const WORDS = 6;
+const LENGTH_BITS = 21;
+const LENGTH_END = 1 << LENGTH_BITS;
+const ENCODING_BITS = 3;
+const FILE_SHIFT = LENGTH_BITS + ENCODING_BITS;
+const FILES_END = 1 << (32 - FILE_SHIFT);
+const WORDS = 5;
 /** Chunks are in pages of so many: 300,000 of a start are never copied to a larger place (bench/figures.ts). */
 const PAGE_BITS = 12;
 const PAGE_BYTES = (4 * WORDS) << PAGE_BITS;
@@ -27,26 +32,31 @@ const PAGE_MASK = (1 << PAGE_BITS) - 1;
 export interface FullChunksImage {
   readonly pages: Uint32Array<ArrayBuffer>[];
   readonly base: number;
-  readonly far: Map<number, { readonly mint: number; readonly maxt: number }>;
+  readonly firstFile: number;
+  readonly far: Map<number, Far>;
   readonly count: number;
 }
 
+type Far = Pick<FullChunk, "mint" | "maxt" | "file" | "length">;
+
 export class FullChunks {
-  /** mint, maxt less mint, file, offset, length and encoding, list of those before. */
+  /** mint, maxt less mint, offset, length and encoding and file, list of those before. */
   #pages: Uint32Array<ArrayBuffer>[] = [];
   #base = 0;
-  #far = new Map<number, { readonly mint: number; readonly maxt: number }>();
+  #firstFile = 0;
+  #far = new Map<number, Far>();
   count = 0;
 
   /** For a head's image: views. */
   get image(): FullChunksImage {
     const pages = this.#pages.map((words, page) => words.subarray(0, WORDS * (this.count - (page << PAGE_BITS))));
-    return { pages, base: this.#base, far: this.#far, count: this.count };
+    return { pages, base: this.#base, firstFile: this.#firstFile, far: this.#far, count: this.count };
   }
 
-  takeImage({ pages, base, far, count }: FullChunksImage): void {
+  takeImage({ pages, base, firstFile, far, count }: FullChunksImage): void {
     this.#pages = pages.map(({ buffer }) => new Uint32Array(buffer.transfer(PAGE_BYTES)));
     this.#base = base;
+    this.#firstFile = firstFile;
     this.#far = far;
     this.count = count;
   }
@@ -54,27 +64,32 @@ export class FullChunks {
   /** Adds a chunk in front of a list. @returns the list. */
   add(list: number, { mint, maxt, encoding, file, offset, length }: FullChunk): number {
     const k = this.count++;
-    if (k === 0) this.#base = mint - 2 ** 31;
+    if (k === 0) {
+      this.#base = mint - 2 ** 31;
+      this.#firstFile = file;
+    }
     const page = k >>> PAGE_BITS;
     if (page === this.#pages.length) this.#pages.push(new Uint32Array(WORDS << PAGE_BITS));
     const words = this.#pages[page]!;
     const w = WORDS * (k & PAGE_MASK);
-    words[w] = mint - this.#base;
+    const from = mint - this.#base;
+    const fileFrom = file - this.#firstFile;
+    words[w] = from;
     words[w + 1] = maxt - mint;
-    if (words[w] === FAR || this.#base + words[w]! !== mint || this.#base + words[w]! + words[w + 1]! !== maxt) {
+    const hasTimes = words[w] === from && from !== FAR && words[w + 1] === maxt - mint;
+    if (!hasTimes || length >= LENGTH_END || fileFrom < 0 || fileFrom >= FILES_END) {
       words[w] = FAR;
-      this.#far.set(k, { mint, maxt });
+      this.#far.set(k, { mint, maxt, file, length });
     }
-    words[w + 2] = file;
-    words[w + 3] = offset;
-    words[w + 4] = length | (encoding << LENGTH_BITS);
-    words[w + 5] = list;
+    words[w + 2] = offset;
+    words[w + 3] = (length & (LENGTH_END - 1)) | (encoding << LENGTH_BITS) | (fileFrom << FILE_SHIFT);
+    words[w + 4] = list;
     return k + 1;
   }
 
   /** Chunk `k` lies `by` bytes further on in its file. */
   move(k: number, by: number): void {
-    this.#pages[k >>> PAGE_BITS]![WORDS * (k & PAGE_MASK) + 3]! += by;
+    this.#pages[k >>> PAGE_BITS]![WORDS * (k & PAGE_MASK) + 2]! += by;
   }
 
   /** Chunks of the list that overlap [mint, maxt], oldest first; up to the list `until`, 0 for all. */
@@ -98,7 +113,7 @@ export class FullChunks {
   /** The same as places for `mint` and its like, newest first, put into `places`. @returns how many. */
   places(list: number, mint: number, maxt: number, places: number[], until = 0): number {
     let count = 0;
-    for (let i = list; i !== until; i = this.#word(i - 1, 5)) {
+    for (let i = list; i !== until; i = this.#word(i - 1, 4)) {
       const k = i - 1;
       if (this.maxt(k) < mint) break;
       if (this.mint(k) <= maxt) places[count++] = k;
@@ -109,7 +124,7 @@ export class FullChunks {
   /** mint of the oldest chunk of the list that reaches `from`; `otherwise` when there is none. */
   oldestMint(list: number, from: number, otherwise: number): number {
     let first = otherwise;
-    for (let i = list; i !== 0 && this.maxt(i - 1) >= from; i = this.#word(i - 1, 5)) first = this.mint(i - 1);
+    for (let i = list; i !== 0 && this.maxt(i - 1) >= from; i = this.#word(i - 1, 4)) first = this.mint(i - 1);
     return first;
   }
 
@@ -124,19 +139,20 @@ export class FullChunks {
   }
 
   file(k: number): number {
-    return this.#word(k, 2);
+    if (this.#word(k, 0) === FAR) return this.#far.get(k)!.file;
+    return this.#firstFile + (this.#word(k, 3) >>> FILE_SHIFT);
   }
 
   offset(k: number): number {
-    return this.#word(k, 3);
+    return this.#word(k, 2);
   }
 
   length(k: number): number {
-    return this.#word(k, 4) & LENGTH_MASK;
+    return this.#word(k, 0) === FAR ? this.#far.get(k)!.length : this.#word(k, 3) & (LENGTH_END - 1);
   }
 
   encoding(k: number): number {
-    return this.#word(k, 4) >>> LENGTH_BITS;
+    return (this.#word(k, 3) >>> LENGTH_BITS) & ((1 << ENCODING_BITS) - 1);
   }
 
   #word(k: number, column: number): number {

@@ -67,7 +67,8 @@ export class HashSlots {
   /** Adds the next slot. @returns it. */
   add(hash: number): number {
     const slot = this.#count++;
-    if (slot === this.#hashes.length) this.#hashes = new Uint32Array(this.#hashes.buffer.transfer(8 * slot));
+    if (slot === this.#hashes.length)
+      this.#hashes = new Uint32Array(this.#hashes.buffer.transfer(4 * Math.ceil(1.25 * slot)));
     this.#hashes[slot] = hash;
     const part = hash >>> PART_SHIFT;
     if (++this.#partCounts[part]! * 2 > this.#parts[part]!.length) this.#growPart(part);

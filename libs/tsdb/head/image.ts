@@ -21,7 +21,7 @@ import type { SeriesImage } from "./series.ts";
 import type { HeadState } from "./state.ts";
 
 /** The last byte is to be raised with every change of what is below, of a record's layout or of a hash; a test tells. */
-export const IMAGE_MAGIC = 0xca12_6801;
+export const IMAGE_MAGIC = 0xca12_6802;
 
 export interface HeadImage {
   readonly rangeMs: number;

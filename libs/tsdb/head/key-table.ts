@@ -98,7 +98,7 @@ export class KeyTable {
     const address = this.#store(view, from, to);
     const slot = this.#slots.add(hash);
     if (slot === this.#addresses.length)
-      this.#addresses = new Uint32Array(this.#addresses.buffer.transfer(2 * this.#addresses.byteLength));
+      this.#addresses = new Uint32Array(this.#addresses.buffer.transfer(4 * Math.ceil(1.25 * slot)));
     this.#addresses[slot] = address;
   }
 

@@ -50,7 +50,7 @@ export async function* headViews(
       if (view.hasReads) await slices.run(view.readSteps(builder.bytes));
       sent += rows.count;
       left -= rows.count;
-      yield new HeadView(new LabelRows(series.symbols.texts, series.ids, rows.labels), rows, builder, ids);
+      yield new HeadView(new LabelRows(series.symbols.texts, series.labelSets, rows.labels), rows, builder, ids);
       builder.clear();
     }
   } finally {
@@ -172,9 +172,10 @@ class HeadView implements SeriesView {
   }
 
   #addLabels(s: number): void {
-    const { ids } = this.labels;
-    const to = this.labels.to(s);
-    for (let k = this.labels.from(s); k < to; k += 2)
-      this.#builder.label(this.#ids.of(ids[k]!), this.#ids.of(ids[k + 1]!));
+    const { sets, at } = this.labels;
+    const set = at[s]!;
+    const names = sets.names(set);
+    for (let k = 0, count = sets.count(names); k < count; k++)
+      this.#builder.label(this.#ids.of(sets.name(names, k)), this.#ids.of(sets.value(set, k)));
   }
 }

@@ -3,41 +3,29 @@
  * it has copies and symbols of its own; a view names its source's.
  */
 import type { Labels } from "#libs/model/labels.ts";
+import type { LabelSets } from "../head/label-sets.ts";
 import type { ChunkColumns, SeriesFrame } from "./frame.ts";
 
 /** Label sets by ids of strings; there for good, whatever becomes of the view. */
 export class LabelRows {
   /** By id; only ever grows. */
   readonly symbols: readonly string[];
-  /** Of each set: how many ids it has, name, value, name, value, … */
-  readonly ids: Uint32Array;
-  /** Where sets begin in `ids`. */
-  readonly #at: Uint32Array;
+  readonly sets: LabelSets;
+  /** Addresses in `sets`. */
+  readonly at: Uint32Array;
 
-  constructor(symbols: readonly string[], ids: Uint32Array, at: Uint32Array) {
+  constructor(symbols: readonly string[], sets: LabelSets, at: Uint32Array) {
     this.symbols = symbols;
-    this.ids = ids;
-    this.#at = at;
+    this.sets = sets;
+    this.at = at;
   }
 
   get count(): number {
-    return this.#at.length;
-  }
-
-  /** Where the ids of set `i` lie in `ids`. */
-  from(i: number): number {
-    return this.#at[i]! + 1;
-  }
-
-  to(i: number): number {
-    const at = this.#at[i]!;
-    return at + 1 + this.ids[at]!;
+    return this.at.length;
   }
 
   labels(i: number): Labels {
-    const out: string[] = [];
-    for (let k = this.from(i), to = this.to(i); k < to; k++) out.push(this.symbols[this.ids[k]!]!);
-    return out;
+    return this.sets.labels(this.at[i]!, this.symbols);
   }
 }
 
