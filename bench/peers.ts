@@ -41,7 +41,7 @@ const MAIN = resolve(import.meta.dirname, "../main.ts");
 /** As the `cairn` script has it. */
 const OWN_ENV = {
   NODE_COMPILE_CACHE: resolve(import.meta.dirname, "../node_modules/.cache/node-compile"),
-  GLIBC_TUNABLES: "glibc.malloc.hugetlb=1",
+  GLIBC_TUNABLES: "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1",
 };
 
 function program(name: string, folder: string, port: number, writePort: number): Program {
