@@ -147,10 +147,11 @@ test(
       let lives = 0;
       for (let kills = 0; kills < KILLS; kills++) {
         const [kind, death] = plan.next().value!;
-        if (kind in BEFORE) expect(await live(BEFORE[kind])).toBe(BEFORE[kind]!.point);
         let point: string | undefined;
         // Not every life comes there so often, some only after a clean end; a life that does not ends in one.
         for (const nth of [death.nth, (death.nth + 3) >> 2, 1, 1, 1, 1, 1, 1]) {
+          // Each time: half of what was written may have been whole records.
+          if (kind in BEFORE) expect(await live(BEFORE[kind])).toBe(BEFORE[kind]!.point);
           lives++;
           point = await live({ ...death, nth });
           if (point !== undefined) break;
