@@ -15,6 +15,7 @@ import { prettyExpr } from "#libs/promql/parser/pretty.ts";
 import { selectorsOf } from "#libs/promql/parser/walk.ts";
 import type { QueryRange } from "#libs/promql/plan/pass.ts";
 import type { QueryStorage } from "#libs/promql/storage.ts";
+import { releaseTile } from "#libs/promql/tile.ts";
 import { type SeriesExemplars, writeExemplars } from "./exemplars.ts";
 import { JsonWriter } from "./json-writer.ts";
 import { invalid, Params } from "./params.ts";
@@ -239,6 +240,7 @@ export class PrometheusApi {
     try {
       const result = await run(query, storage, options);
       const body = await writeResult(result, shown, new Slices(10, signal));
+      if ("tile" in result.value) releaseTile(result.value.tile);
       tell({
         status: 200,
         series: seriesIn(result.value),

@@ -4,7 +4,7 @@
  */
 import { samplesInHistogram } from "#libs/model/native-histogram/scale.ts";
 import type { Expr } from "../parser/ast.ts";
-import { copyRow, createTile, FIRST_TILE_SERIES, HISTOGRAM, hasAny, type Tile } from "../tile.ts";
+import { copyRow, createTile, FIRST_TILE_SERIES, HISTOGRAM, hasAny, releaseTile, type Tile } from "../tile.ts";
 import type { EvalContext } from "./context.ts";
 
 /**
@@ -58,10 +58,12 @@ export function histogramBytes(tile: Tile, s: number, count: number): number {
   return 16 * samples;
 }
 
+/** Takes over what is in the tile, which is not to be used any more. */
 function widened(tile: Tile, capacity: number, steps: number): Tile {
   const larger = createTile(capacity, steps);
   larger.values.set(tile.values);
   larger.present.set(tile.present);
+  releaseTile(tile);
   if (tile.histograms !== undefined) tile.histograms.length = capacity * steps;
   return { ...larger, labels: tile.labels, histograms: tile.histograms, nameless: tile.nameless };
 }
