@@ -48,7 +48,7 @@ function program(name: string, folder: string, port: number, writePort: number):
   if (name === "cairn") {
     const flags = [
       // As the `cairn` script starts it.
-      "--initial-old-space-size=32",
+      "--initial-old-space-size=48",
       "--max-semi-space-size=4",
       MAIN,
       "all",
