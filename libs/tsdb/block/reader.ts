@@ -21,6 +21,7 @@ import { chunkEntryBytes } from "./chunk-entry.ts";
 import { cutChunk } from "./cut-chunks.ts";
 import { FetchedChunks } from "./fetched-chunks.ts";
 import type { BlockMeta } from "./meta.ts";
+import { ReadWindows } from "./read-windows.ts";
 import { SeriesBatch, StreamSymbols } from "./series-batch.ts";
 import { NO_TOMBSTONES, parseTombstones, type Tombstones } from "./tombstones.ts";
 
@@ -133,33 +134,43 @@ export class BlockReader implements PostingsSource {
     }
   }
 
-  /** Bytes with the entries of refs [first, end), for all of `refs` in turn. */
+  /** Bytes with the entries of refs [first, end), for all of `refs` in turn; there until the next are asked for. */
   async *#entryRanges(
     refs: Postings,
   ): AsyncGenerator<{ readonly reader: ByteReader; readonly first: number; readonly end: number }> {
     const file = `${this.#bytes.name}/index`;
     const offsetOf = (i: number): number => this.header.seriesOffset(refs[i]!);
-    for (let first = 0; first < refs.length;) {
-      const from = offsetOf(first);
-      let last = from;
-      let end = first + 1;
-      for (; end < refs.length; end++) {
-        const next = offsetOf(end);
-        if (next - last > SERIES_GAP_BYTES || next - from >= RANGE_BYTES_MAX) break;
-        last = next;
+    const windows = new ReadWindows();
+    try {
+      for (let first = 0; first < refs.length;) {
+        windows.reuse();
+        const from = offsetOf(first);
+        let last = from;
+        let end = first + 1;
+        for (; end < refs.length; end++) {
+          const next = offsetOf(end);
+          if (next - last > SERIES_GAP_BYTES || next - from >= RANGE_BYTES_MAX) break;
+          last = next;
+        }
+        last -= from;
+        let bytes = await this.#index(from, last + this.#seriesBytesGuess, windows);
+        let need = entryBytes(bytes, last);
+        if (need === undefined || last + need > bytes.length) {
+          bytes = await this.#index(from, last + (need ?? SERIES_BYTES_GUESS * 16), windows);
+          need = entryBytes(bytes, last);
+        }
+        if (need === undefined || last + need > bytes.length)
+          throw new CorruptionError(file, from + last, "series entry cut short");
+        yield { reader: new ByteReader(bytes, file, 0, bytes.length, from), first, end };
+        first = end;
       }
-      last -= from;
-      let bytes = await this.#bytes.index(from, last + this.#seriesBytesGuess);
-      let need = entryBytes(bytes, last);
-      if (need === undefined || last + need > bytes.length) {
-        bytes = await this.#bytes.index(from, last + (need ?? SERIES_BYTES_GUESS * 16));
-        need = entryBytes(bytes, last);
-      }
-      if (need === undefined || last + need > bytes.length)
-        throw new CorruptionError(file, from + last, "series entry cut short");
-      yield { reader: new ByteReader(bytes, file, 0, bytes.length, from), first, end };
-      first = end;
+    } finally {
+      windows.release();
     }
+  }
+
+  #index(offset: number, length: number, windows: ReadWindows): Promise<Uint8Array> {
+    return this.#bytes.index(offset, length, windows.take(length));
   }
 
   #seek(reader: ByteReader, ref: number): void {
@@ -173,23 +184,28 @@ export class BlockReader implements PostingsSource {
     const slices = new Slices(10, signal);
     const symbols = new StreamSymbols(this.header.symbols, builder);
     const batch = new SeriesBatch();
+    const windows = new ReadWindows();
     const { entries } = batch;
     let left = query.limit === 0 ? Infinity : query.limit;
-    for await (const { reader, first, end } of this.#entryRanges(refs)) {
-      for (let i = first; i < end && left > 0; i++) {
-        this.#seek(reader, refs[i]!);
-        decodeSeriesEntry(reader, entries);
-        if (!batch.keep(refs[i]!, query, this.#tombstones.get(refs[i]!))) continue;
-        left--;
-        if (batch.refs.length < BATCH_SERIES && entries.chunkCount < BATCH_CHUNKS) continue;
-        await this.#addBatch(batch, builder, symbols, query.skipChunks);
-        if (builder.dataBytes >= FRAME_BYTES || builder.seriesCount >= FRAME_SERIES) yield builder.take();
-        await slices.breathe();
+    try {
+      for await (const { reader, first, end } of this.#entryRanges(refs)) {
+        for (let i = first; i < end && left > 0; i++) {
+          this.#seek(reader, refs[i]!);
+          decodeSeriesEntry(reader, entries);
+          if (!batch.keep(refs[i]!, query, this.#tombstones.get(refs[i]!))) continue;
+          left--;
+          if (batch.refs.length < BATCH_SERIES && entries.chunkCount < BATCH_CHUNKS) continue;
+          await this.#addBatch(batch, builder, symbols, query.skipChunks, windows);
+          if (builder.dataBytes >= FRAME_BYTES || builder.seriesCount >= FRAME_SERIES) yield builder.take();
+          await slices.breathe();
+        }
+        if (left === 0) break;
       }
-      if (left === 0) break;
+      await this.#addBatch(batch, builder, symbols, query.skipChunks, windows);
+      if (builder.seriesCount > 0) yield builder.take();
+    } finally {
+      windows.release();
     }
-    await this.#addBatch(batch, builder, symbols, query.skipChunks);
-    if (builder.seriesCount > 0) yield builder.take();
   }
 
   async #addBatch(
@@ -197,10 +213,11 @@ export class BlockReader implements PostingsSource {
     builder: FrameBuilder,
     symbols: StreamSymbols,
     skipChunks: boolean,
+    windows: ReadWindows,
   ): Promise<void> {
     const { entries, refs, labelEnds, chunkEnds } = batch;
     const { mints, maxts, segments, offsets } = entries;
-    const chunks = skipChunks ? undefined : await this.#fetchChunks(segments, offsets, entries.chunkCount);
+    const chunks = skipChunks ? undefined : await this.#fetchChunks(segments, offsets, entries.chunkCount, windows);
     let label = 0;
     let chunk = 0;
     for (let s = 0; s < refs.length; s++) {
@@ -220,6 +237,7 @@ export class BlockReader implements PostingsSource {
       builder.endSeries();
     }
     batch.clear();
+    windows.reuse();
   }
 
   /** Every chunk of an entry, for dumps and rewrites. */
@@ -230,8 +248,15 @@ export class BlockReader implements PostingsSource {
     return chunks.map((meta) => fetched.chunk(meta));
   }
 
-  /** Reads chunks in ranges joined over small gaps. */
-  async #fetchChunks(segments: ArrayLike<number>, offsets: ArrayLike<number>, count: number): Promise<FetchedChunks> {
+  /** Reads chunks in ranges joined over small gaps; into `windows`, or memory of their own. */
+  async #fetchChunks(
+    segments: ArrayLike<number>,
+    offsets: ArrayLike<number>,
+    count: number,
+    windows?: ReadWindows,
+  ): Promise<FetchedChunks> {
+    const read = (segment: number, from: number, length: number): Promise<Uint8Array> =>
+      this.#bytes.chunks(segment, from, length, windows?.take(length));
     const order = Uint32Array.from({ length: count }, (_, i) => i);
     const compare = (a: number, b: number): number => segments[a]! - segments[b]! || offsets[a]! - offsets[b]!;
     // As they are written, they ascend.
@@ -248,10 +273,10 @@ export class BlockReader implements PostingsSource {
         last = next;
       }
       last -= from;
-      let bytes = await this.#bytes.chunks(segment, from, last + this.#chunkBytesGuess);
+      let bytes = await read(segment, from, last + this.#chunkBytesGuess);
       const need = chunkEntryBytes(bytes, last);
       if (need === undefined || last + need > bytes.length)
-        bytes = await this.#bytes.chunks(segment, from, last + (need ?? CHUNK_BYTES_GUESS * 8));
+        bytes = await read(segment, from, last + (need ?? CHUNK_BYTES_GUESS * 8));
       fetched.add(segment, from, bytes);
       i = j;
     }
