@@ -12,7 +12,7 @@ import { cut, dashboards, type Load, longLoad, longRanges, type Query, send } fr
 /** Kind of work → where its code lies; the first that fits counts. */
 const KINDS: readonly (readonly [kind: string, code: RegExp])[] = [
   ["collector", /^\(garbage collector\)/],
-  ["decode", /libs\/tsdb\/chunk\/|libs\/storeapi\/dedup|libs\/model\/columns/],
+  ["decode", /wasm|libs\/tsdb\/chunk\/|libs\/storeapi\/dedup|libs\/model\/columns/],
   ["scan", /float-scanner|functions\/|select-instant|scan-pool|range-function|range-series|tile-filler/],
   ["aggregate", /operators\/|libs\/promql\/tile/],
   ["write", /libs\/promapi\/|libs\/model\/float/],
