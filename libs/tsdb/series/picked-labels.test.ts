@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { labelsFrom as labelsOf } from "#libs/model/labels.ts";
 import { seeded } from "../../../test/support/write.ts";
+import { LabelSets } from "../head/label-sets.ts";
 import { FrameBuilder, FrameReader, labelsFrom as startOf, seriesCount } from "./frame.ts";
 import { PickedLabels } from "./picked-labels.ts";
 
@@ -37,4 +38,22 @@ test("label sets are cut down as a filter would, and equal ones are one array, o
       }
     }
   }
+});
+
+test("sets of a head are cut down as those of a frame, whichever lists of names they have", () => {
+  const random = seeded(4);
+  const symbols = Array.from({ length: 40 }, (_, id) => `s${id}`);
+  const sets = new LabelSets(1);
+  const picked = new PickedLabels(["s1", "s3", "s5"], symbols);
+  const seen = new Map<string, readonly string[]>();
+  for (let n = 0; n < 500; n++) {
+    const names = [0, 1, 2, 3, 4, 5].filter(() => random() < 0.6);
+    const ids = names.flatMap((name) => [name, Math.floor(random() * 4)]);
+    const want = names.flatMap((name, k) => (name % 2 === 1 ? [symbols[name]!, symbols[ids[2 * k + 1]!]!] : []));
+    const got = picked.ofSet(sets, sets.add(ids));
+    expect(got).toEqual(want);
+    expect(got).toBe(seen.get(want.join()) ?? got);
+    seen.set(want.join(), got);
+  }
+  expect(seen.size).toBeGreaterThan(50);
 });
