@@ -94,3 +94,15 @@ function place(table: Uint32Array, hash: number, slot: number): void {
   while (table[i] !== 0) i = (i + 1) & mask;
   table[i] = slot + 1;
 }
+
+/** A hash with a word more. */
+export function mixed(hash: number, word: number): number {
+  const mix = Math.imul(hash ^ word, 0x9e3779b1);
+  return (mix << 15) | (mix >>> 17);
+}
+
+/** What was mixed, for `HashSlots`: every bit of it counts in the upper and the lower ones. */
+export function finished(hash: number): number {
+  const mix = Math.imul(hash ^ (hash >>> 16), 0xc2b2ae35);
+  return (mix ^ (mix >>> 13)) >>> 0;
+}

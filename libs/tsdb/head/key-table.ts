@@ -12,7 +12,7 @@
 import { LimitError } from "#libs/kit/errors.ts";
 import type { Labels } from "#libs/model/labels.ts";
 import type { ByteWriter } from "../encoding/writer.ts";
-import { HashSlots, type HashSlotsImage } from "./hash-slots.ts";
+import { finished, HashSlots, type HashSlotsImage, mixed } from "./hash-slots.ts";
 import { isSame, isWhole, type Key, readWhole, writeDifference } from "./key-difference.ts";
 
 const SLAB_BYTES = 1 << 20;
@@ -151,14 +151,9 @@ export class KeyTable {
   hashOf(view: DataView, from: number, to: number): number {
     let hash = this.#seed ^ (to - from);
     let i = from;
-    for (; i + 4 <= to; i += 4) {
-      hash = Math.imul(hash ^ view.getInt32(i, true), 0x9e3779b1);
-      hash = (hash << 15) | (hash >>> 17);
-    }
+    for (; i + 4 <= to; i += 4) hash = mixed(hash, view.getInt32(i, true));
     for (; i < to; i++) hash = Math.imul(hash ^ view.getUint8(i), 0x85ebca6b);
-    hash ^= hash >>> 16;
-    hash = Math.imul(hash, 0xc2b2ae35);
-    return (hash ^ (hash >>> 13)) >>> 0;
+    return finished(hash);
   }
 
   get bytes(): number {

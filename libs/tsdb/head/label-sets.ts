@@ -6,7 +6,7 @@
  *   list of names:  count │ name id …             set:  address of the list │ value id …
  */
 import { LimitError } from "#libs/kit/errors.ts";
-import { HashSlots, type HashSlotsImage } from "./hash-slots.ts";
+import { finished, HashSlots, type HashSlotsImage, mixed } from "./hash-slots.ts";
 
 const PAGE_BITS = 16;
 const PAGE_WORDS = 1 << PAGE_BITS;
@@ -67,12 +67,8 @@ export class LabelSets {
   /** The list of the names in `ids`, added where there is none. */
   #namesOf(ids: readonly number[]): number {
     let hash = this.#seed ^ ids.length;
-    for (let i = 0; i < ids.length; i += 2) {
-      hash = Math.imul(hash ^ ids[i]!, 0x9e3779b1);
-      hash = (hash << 15) | (hash >>> 17);
-    }
-    hash = Math.imul(hash ^ (hash >>> 16), 0xc2b2ae35);
-    hash = (hash ^ (hash >>> 13)) >>> 0;
+    for (let i = 0; i < ids.length; i += 2) hash = mixed(hash, ids[i]!);
+    hash = finished(hash);
     const lists = this.#lists;
     for (let list = lists.first(hash); list >= 0; list = lists.next(hash))
       if (this.#hasNames(this.#addresses[list]!, ids)) return this.#addresses[list]!;

@@ -4,7 +4,7 @@
  */
 import type { Slices } from "#libs/kit/slices.ts";
 import { compareUtf8 } from "#libs/kit/utf8.ts";
-import { HashSlots, type HashSlotsImage } from "./hash-slots.ts";
+import { finished, HashSlots, type HashSlotsImage, mixed } from "./hash-slots.ts";
 import { countingFrom, mergeSorted, sortSliced } from "./sort-sliced.ts";
 
 export interface SymbolsImage {
@@ -62,13 +62,8 @@ export class HeadSymbols {
   /** As `KeyTable.hashOf`, of UTF-16. */
   #hashOf(text: string): number {
     let hash = this.#seed ^ text.length;
-    for (let i = 0; i < text.length; i++) {
-      hash = Math.imul(hash ^ text.charCodeAt(i), 0x9e3779b1);
-      hash = (hash << 15) | (hash >>> 17);
-    }
-    hash ^= hash >>> 16;
-    hash = Math.imul(hash, 0xc2b2ae35);
-    return (hash ^ (hash >>> 13)) >>> 0;
+    for (let i = 0; i < text.length; i++) hash = mixed(hash, text.charCodeAt(i));
+    return finished(hash);
   }
 
   /** By id; only grows. */
