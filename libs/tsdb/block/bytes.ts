@@ -13,6 +13,8 @@ export interface BlockBytes {
   readonly index: (offset: number, length: number, into?: Uint8Array) => Promise<Uint8Array>;
   /** `segment` from 0; otherwise the same. */
   readonly chunks: (segment: number, offset: number, length: number, into?: Uint8Array) => Promise<Uint8Array>;
+  /** Whether what is read goes into `into`, where that has room: who asks may spare it otherwise. */
+  readonly readsInto?: boolean;
   /** How much of a segment to read at once for who goes through all of it; by default, what a request is worth. */
   readonly chunkWindowBytes?: number;
   /** The tombstones file; undefined where there is none. A place that keeps none has no such function. */
@@ -48,6 +50,7 @@ export function openBlockFolder(path: string): BlockBytes {
       if (fd === undefined) throw new CorruptionError(path, 0, `chunk segment ${segment + 1} is missing`);
       return readAt(fd, offset, length, into);
     },
+    readsInto: true,
     chunkWindowBytes: FOLDER_WINDOW_BYTES,
     tombstones: async () => unlessMissing(() => readFileSync(join(path, "tombstones"))),
     extras: async (offset, length) => (extras === undefined ? undefined : readAt(extras, offset, length)),

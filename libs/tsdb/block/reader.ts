@@ -140,10 +140,10 @@ export class BlockReader implements PostingsSource {
   ): AsyncGenerator<{ readonly reader: ByteReader; readonly first: number; readonly end: number }> {
     const file = `${this.#bytes.name}/index`;
     const offsetOf = (i: number): number => this.header.seriesOffset(refs[i]!);
-    const windows = new ReadWindows();
+    const windows = this.#windows();
     try {
       for (let first = 0; first < refs.length;) {
-        windows.reuse();
+        windows?.reuse();
         const from = offsetOf(first);
         let last = from;
         let end = first + 1;
@@ -165,12 +165,16 @@ export class BlockReader implements PostingsSource {
         first = end;
       }
     } finally {
-      windows.release();
+      windows?.release();
     }
   }
 
-  #index(offset: number, length: number, windows: ReadWindows): Promise<Uint8Array> {
-    return this.#bytes.index(offset, length, windows.take(length));
+  #index(offset: number, length: number, windows: ReadWindows | undefined): Promise<Uint8Array> {
+    return this.#bytes.index(offset, length, windows?.take(length));
+  }
+
+  #windows(): ReadWindows | undefined {
+    return this.#bytes.readsInto === true ? new ReadWindows() : undefined;
   }
 
   #seek(reader: ByteReader, ref: number): void {
@@ -184,7 +188,7 @@ export class BlockReader implements PostingsSource {
     const slices = new Slices(10, signal);
     const symbols = new StreamSymbols(this.header.symbols, builder);
     const batch = new SeriesBatch();
-    const windows = new ReadWindows();
+    const windows = this.#windows();
     const { entries } = batch;
     let left = query.limit === 0 ? Infinity : query.limit;
     try {
@@ -204,7 +208,7 @@ export class BlockReader implements PostingsSource {
       await this.#addBatch(batch, builder, symbols, query.skipChunks, windows);
       if (builder.seriesCount > 0) yield builder.take();
     } finally {
-      windows.release();
+      windows?.release();
     }
   }
 
@@ -213,7 +217,7 @@ export class BlockReader implements PostingsSource {
     builder: FrameBuilder,
     symbols: StreamSymbols,
     skipChunks: boolean,
-    windows: ReadWindows,
+    windows: ReadWindows | undefined,
   ): Promise<void> {
     const { entries, refs, labelEnds, chunkEnds } = batch;
     const { mints, maxts, segments, offsets } = entries;
@@ -237,7 +241,7 @@ export class BlockReader implements PostingsSource {
       builder.endSeries();
     }
     batch.clear();
-    windows.reuse();
+    windows?.reuse();
   }
 
   /** Every chunk of an entry, for dumps and rewrites. */
