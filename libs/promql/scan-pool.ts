@@ -19,12 +19,6 @@ export interface ScannedRows {
   readonly samples: number;
 }
 
-/** Gives the memory of rows back at once, as `releaseFrame` does. */
-export function releaseRows({ values, present }: ScannedRows): void {
-  values.buffer.transfer(0);
-  present.buffer.transfer(0);
-}
-
 export interface ScanPool {
   /** Gives the batch away; undefined when it is to be scanned here: it is small, or all threads are busy. */
   offer(scan: RangeScan, batch: FloatBatch, signal: AbortSignal): Promise<ScannedRows> | undefined;

@@ -7,8 +7,7 @@ import { type Labels, labelValue, METRIC_NAME, quoteGo } from "#libs/model/label
 import { type MixedKernel, type MixedWindow, splitSeries } from "../functions/mixed-window.ts";
 import { RANGE_FUNCTIONS, type RangeFunction } from "../functions/over-time.ts";
 import type { CallExpr, MatrixSelector, RangeBorders, Subquery } from "../parser/ast.ts";
-import { releaseRows } from "../scan-pool.ts";
-import { FLOAT, setFloat, setHistogram, stepTime, type Tile } from "../tile.ts";
+import { FLOAT, releaseTile, setFloat, setHistogram, stepTime, type Tile } from "../tile.ts";
 import type { EvalContext } from "./context.ts";
 import { evaluateScalar } from "./evaluator.ts";
 import { FloatScanner, type RangeScan } from "./float-scanner.ts";
@@ -44,7 +43,7 @@ export async function* rangeFunction(
       if (Symbol.iterator in part) yield* output.walk(part, undefined);
       else {
         yield output.rows(part);
-        releaseRows(part.rows);
+        releaseTile(part.rows);
       }
     }
   } else {
