@@ -147,7 +147,7 @@ async function runUntilStopped(
       code = 1;
       resolve();
     };
-    // Written now: one that is killed writes none, and the next start would compile all again, in 20 MB more (bench/README.md).
+    // Written now: one that is killed writes none, and the next start would compile all again, in 18 MB more (bench/README.md).
     start(env, onDeath).then(flushCompileCache, (err: unknown) => {
       // Theirs to put right, and said in full by the message: an address or a folder in use.
       if (err instanceof BadRequestError || err instanceof UnavailableError) log.error(messageOf(err));

@@ -139,7 +139,6 @@ class Recovery implements SnapshotSink {
       },
     );
     this.#hasHoles = hasHoles;
-    state.series.reserve(this.#full.count);
   }
 
   apply(bytes: Uint8Array, file: string): void {

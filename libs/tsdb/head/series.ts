@@ -124,11 +124,6 @@ export class HeadSeries {
     return this.#words[slot >>> PAGE_BITS]!;
   }
 
-  /** Makes room for so many series. */
-  reserve(count: number): void {
-    if (count > this.refs.length) this.refs = grown(this.refs, count);
-  }
-
   add(ref: number, labels: Labels): number {
     return this.addIds(
       ref,
@@ -139,7 +134,7 @@ export class HeadSeries {
   /** The same from ids of symbols: name, value, name, value, … */
   addIds(ref: number, ids: readonly number[]): number {
     const slot = this.count;
-    if (slot === this.refs.length) this.reserve(Math.ceil(1.25 * slot));
+    if (slot === this.refs.length) this.refs = new Float64Array(this.refs.buffer.transfer(8 * Math.ceil(1.25 * slot)));
     if (slot >>> PAGE_BITS === this.#doubles.length) this.#addPage(new ArrayBuffer(PAGE_BYTES));
     this.refs[slot] = ref;
     this.#doublesOf(slot)[doubleAt(slot) + TIME] = -Infinity;
@@ -533,9 +528,4 @@ function wordAt(slot: number): number {
 
 function doubleAt(slot: number): number {
   return (slot & (PAGE_SLOTS - 1)) * DOUBLES;
-}
-
-/** The old memory is given back at once: nobody else has it. */
-function grown(list: Float64Array<ArrayBuffer>, length: number): Float64Array<ArrayBuffer> {
-  return new Float64Array(list.buffer.transfer(length * Float64Array.BYTES_PER_ELEMENT));
 }

@@ -87,7 +87,7 @@ class Rows {
     const { times, words } = newest;
     this.onNewest = (time, low, high, start) => {
       times[this.count] = time;
-      if (start !== 0) (newest.starts ??= new Float64Array(capacity))[this.count] = start;
+      if (start !== 0) (newest.starts ??= new Float64Array(times.length))[this.count] = start;
       words[2 * this.count] = low;
       words[2 * this.count + 1] = high;
     };
